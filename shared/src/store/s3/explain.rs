@@ -1,0 +1,113 @@
+//! From the failure of a request to an error that says what to do.
+
+use super::S3Store;
+use crate::aws::Failure;
+use crate::error::Error;
+use crate::store::{ObjectStore, Tries};
+
+/// What was asked of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Put,
+    Get,
+    Head,
+    List,
+    Delete,
+}
+
+impl Action {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Put => "write",
+            Self::Get => "read",
+            Self::Head => "look at",
+            Self::List => "list",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The right that it needs.
+    fn permission(self) -> &'static str {
+        match self {
+            Self::Put => "s3:PutObject",
+            Self::Get | Self::Head => "s3:GetObject",
+            Self::List => "s3:ListBucket",
+            Self::Delete => "s3:DeleteObject",
+        }
+    }
+}
+
+impl S3Store {
+    pub(super) fn explain(&self, action: Action, key: &str, failure: &Failure) -> Error {
+        if failure.is("NoSuchBucket") {
+            return Error::not_found(format!("there is no bucket {}", self.bucket))
+                .hint("check its name, AWS_REGION and AWS_ENDPOINT_URL, or create it");
+        }
+        let no_object = failure.is("NoSuchKey") || (action == Action::Head && failure.status() == Some(404));
+        if no_object {
+            return self.no_such_object(key);
+        }
+        let doing = match key {
+            "" => format!("cannot {} {}", action.verb(), self.location()),
+            key => format!("cannot {} {key} in {}", action.verb(), self.location()),
+        };
+        if let Some(error) = failure.configuration_error(&doing) {
+            return error;
+        }
+        let error = Error::vault(format!("{doing}: {}", failure.text()));
+        match self.hint(action, failure) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    pub(super) fn explain_put(&self, key: &str, failure: &Failure, tries: Tries) -> Error {
+        let error = self.explain(Action::Put, key, failure);
+        if tries == Tries::One && failure.leaves_it_open() {
+            let message = format!("{key} may or may not have been created: {}", error.message());
+            return Error::new(error.kind(), message).hint("look whether it is there before you try again");
+        }
+        error
+    }
+
+    fn hint(&self, action: Action, failure: &Failure) -> Option<String> {
+        if failure.is_denied() {
+            return Some(self.missing_right(action, failure));
+        }
+        let hint = match (failure.status(), action) {
+            (Some(501), Action::Put) => {
+                "this store knows no conditional writes (If-None-Match), which Lifeboat's safety rests on: use one that does"
+            }
+            (Some(409), Action::Put) => "another writer was creating the same object: nothing of ours was written",
+            (Some(403), _) if failure.is("InvalidObjectState") => {
+                "the object is in an archive class: have it restored first"
+            }
+            (Some(400), _) if failure.is("BadDigest") || failure.is("XAmzContentChecksumMismatch") => {
+                "the bytes were changed on the way: nothing was written"
+            }
+            (Some(400), Action::Head) => "the credentials may have expired (such answers have no text)",
+            _ if failure.is_outage() => {
+                "the store did not answer, or was too busy, in every try: is the endpoint reachable?"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    fn missing_right(&self, action: Action, failure: &Failure) -> String {
+        let (bucket, prefix) = (&self.bucket, &self.prefix);
+        if failure.text().contains("kms:") {
+            return "the bucket is encrypted with a KMS key: grant kms:GenerateDataKey and kms:Decrypt on it"
+                .to_owned();
+        }
+        let permission = action.permission();
+        match action {
+            Action::List => format!("grant {permission} on arn:aws:s3:::{bucket}"),
+            Action::Get | Action::Head => format!(
+                "grant {permission} on arn:aws:s3:::{bucket}/{prefix}*, and s3:ListBucket on arn:aws:s3:::{bucket} (without it, \
+                 a missing object reads as denied)"
+            ),
+            Action::Put | Action::Delete => format!("grant {permission} on arn:aws:s3:::{bucket}/{prefix}*"),
+        }
+    }
+}
