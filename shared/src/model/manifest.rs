@@ -1,0 +1,217 @@
+//! The manifest: a backup exists when its manifest exists. Readable without keys, authenticated with them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::{BackupId, DatabaseName, KeyId, Lsn, PackId, Tier, VaultId};
+use super::index::PieceRef;
+use super::record::WrappedKey;
+use crate::error::{Error, Result};
+
+/// What a backup was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The whole database.
+    Backup,
+    /// Taken by a restore before it replaces a database.
+    Safety,
+    /// Some tables only: fills no quota, is never `latest`, never a parent.
+    Partial,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub vault: VaultId,
+    pub database: DatabaseName,
+    pub id: BackupId,
+    /// Random per attempt: two attempts at one id are never the same bytes.
+    pub attempt: String,
+    pub tier: Tier,
+    pub tags: BTreeMap<String, String>,
+    pub purpose: Purpose,
+    /// `postgresql`.
+    pub source: String,
+    pub cluster: ClusterIdentity,
+    pub snapshot: SnapshotFacts,
+    pub encoding: String,
+    pub locale: String,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    pub totals: Totals,
+    pub parent: Option<BackupId>,
+    /// When the job began to list the vault; published within the vault's job limit of this, or not at all.
+    pub listed_at: Timestamp,
+    pub catalogue: PieceRef,
+    pub pack_list: PackId,
+    pub pack_list_bytes: u64,
+    pub key: KeyId,
+    pub wrapped_key: WrappedKey,
+    pub tools: ToolVersions,
+}
+
+/// Which server the rows came from. Equal system identifiers mean copies of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterIdentity {
+    /// `pg_control_system()`; a string because JSON numbers are not 64 bits everywhere.
+    pub system_identifier: String,
+    pub timeline: u32,
+    pub postmaster_started_at: Timestamp,
+    /// `server_version_num`.
+    pub version: u32,
+    pub version_text: String,
+    pub is_replica: bool,
+}
+
+/// Which database a name in the vault stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseIdentity {
+    pub vault: VaultId,
+    pub database: DatabaseName,
+    pub system_identifier: String,
+    pub database_oid: u32,
+    pub database_name: String,
+}
+
+/// The moment that the backup shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotFacts {
+    /// `pg_current_snapshot()`: `xmin:xmax:xip,…`, 64-bit transaction ids.
+    pub snapshot: String,
+    pub lsn: Lsn,
+    pub database_oid: u32,
+    pub taken_at: Timestamp,
+    /// On a replica: commit time of the last replayed transaction, the data's true age.
+    pub replayed_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    pub tables: u64,
+    pub rows: u64,
+    pub plaintext_bytes: u64,
+    /// All packs that the backup needs.
+    pub stored_bytes: u64,
+    /// The packs that this backup added.
+    pub new_bytes: u64,
+    pub chunks: u64,
+    pub new_chunks: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolVersions {
+    pub lifeboat: String,
+    pub pg_dump: String,
+}
+
+/// Whether a pack came with this backup or with an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PackOrigin {
+    New,
+    Earlier,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackEntry {
+    pub pack: PackId,
+    pub size_bytes: u64,
+    pub origin: PackOrigin,
+}
+
+/// Every pack a backup needs, in order of their names. Stored unsealed, named by its SHA-256, so that existence checks and
+/// sweeps need no key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PackList(pub Vec<PackEntry>);
+
+impl PackList {
+    /// A line per pack: `{sha256} {bytes} {new|earlier}`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut text = String::with_capacity(self.0.len() * 88);
+        for PackEntry { pack, size_bytes, origin } in &self.0 {
+            let origin = match origin {
+                PackOrigin::New => "new",
+                PackOrigin::Earlier => "earlier",
+            };
+            text.push_str(&format!("{pack} {size_bytes} {origin}\n"));
+        }
+        text.into_bytes()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let bad = |why: String| Error::verification(format!("a pack list is damaged: {why}"));
+        let text = std::str::from_utf8(bytes).map_err(|e| bad(e.to_string()))?;
+        let entry = |line: &str| {
+            let mut words = line.split(' ');
+            let pack = words.next()?.parse().ok()?;
+            let size_bytes = words.next()?.parse().ok()?;
+            let origin = match words.next()? {
+                "new" => PackOrigin::New,
+                "earlier" => PackOrigin::Earlier,
+                _ => return None,
+            };
+            Some(PackEntry { pack, size_bytes, origin })
+        };
+        let parse = |(n, line)| entry(line).ok_or_else(|| bad(format!("line {}", n + 1)));
+        let list = Self(text.lines().enumerate().map(parse).collect::<Result<_>>()?);
+        if list.to_bytes() != bytes || !list.0.is_sorted_by(|a, b| a.pack < b.pack) {
+            return Err(bad("its lines are not as a writer makes them, in order".to_owned()));
+        }
+        Ok(list)
+    }
+
+    pub fn stored_bytes(&self) -> u64 {
+        total(self.0.iter())
+    }
+
+    pub fn new_bytes(&self) -> u64 {
+        total(self.0.iter().filter(|p| p.origin == PackOrigin::New))
+    }
+
+    pub fn contains(&self, pack: &PackId) -> bool {
+        self.size_of(pack).is_some()
+    }
+
+    pub fn size_of(&self, pack: &PackId) -> Option<u64> {
+        let place = self.0.binary_search_by(|entry| entry.pack.cmp(pack)).ok()?;
+        Some(self.0[place].size_bytes)
+    }
+}
+
+fn total<'a>(packs: impl Iterator<Item = &'a PackEntry>) -> u64 {
+    packs.fold(0, |sum, pack| sum.saturating_add(pack.size_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_pack_list_survives_its_stored_form(packs in prop::collection::btree_map(any::<[u8; 32]>(), any::<(u64, bool)>(), 0..20)) {
+            let origin = |new| if new { PackOrigin::New } else { PackOrigin::Earlier };
+            let list = PackList(packs.into_iter()
+                .map(|(pack, (size_bytes, new))| PackEntry { pack: PackId(pack), size_bytes, origin: origin(new) })
+                .collect());
+            prop_assert_eq!(PackList::from_bytes(&list.to_bytes()).unwrap(), list);
+        }
+
+        #[test]
+        fn any_changed_byte_of_a_pack_list_is_refused_or_another_list(at: prop::sample::Index, to: u8) {
+            let entry = |n| PackEntry { pack: PackId([n; 32]), size_bytes: 120, origin: PackOrigin::New };
+            let list = PackList((1..4).map(entry).collect());
+            let mut bytes = list.to_bytes();
+            let at = at.index(bytes.len());
+            prop_assume!(bytes[at] != to);
+            bytes[at] = to;
+            prop_assert_ne!(PackList::from_bytes(&bytes).ok(), Some(list));
+        }
+
+        #[test]
+        fn any_bytes_as_a_pack_list_are_accepted_or_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = PackList::from_bytes(&bytes);
+        }
+    }
+}

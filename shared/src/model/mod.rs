@@ -1,0 +1,24 @@
+//! Values only: what is written in a vault and what is said about it. No I/O, no decisions.
+
+mod catalogue;
+mod id;
+mod index;
+mod manifest;
+mod record;
+mod tally;
+
+pub use catalogue::{
+    Catalogue, Collation, Column, DatabaseProperties, Encoding, Extension, LargeObject, Role, Sequence,
+    SettingOverride, Skipped, TableEntry, TableKind, TableName,
+};
+pub use id::{BackupId, ContentId, DatabaseName, KeyId, Lsn, PackId, Tier, VaultId};
+pub use index::{BlockRange, Chunk, IndexPart, PieceRef};
+pub use manifest::{
+    ClusterIdentity, DatabaseIdentity, Manifest, PackEntry, PackList, PackOrigin, Purpose, SnapshotFacts, ToolVersions,
+    Totals,
+};
+pub use record::{
+    Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome, VaultFormat,
+    Verdict, WrappedKey,
+};
+pub use tally::{Fingerprint, Tally};
