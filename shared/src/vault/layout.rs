@@ -1,0 +1,123 @@
+//! Keys of a vault: one function per kind of object, see `docs/format.md`, "Layout".
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::model::{BackupId, DatabaseName, Depth, KeyId, PackId};
+
+pub const FORMATS: &str = "format/";
+pub const DATABASES: &str = "databases/";
+
+pub fn format(number: u32) -> String {
+    format!("{FORMATS}{number}.json")
+}
+
+/// The keys below one database's folder.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: String,
+}
+
+impl Layout {
+    pub fn new(database: &DatabaseName) -> Self {
+        Self { root: format!("{DATABASES}{database}/") }
+    }
+
+    pub fn identities(&self) -> String {
+        format!("{}identity/", self.root)
+    }
+
+    pub fn identity(&self, number: u32) -> String {
+        format!("{}identity/{number}.json", self.root)
+    }
+
+    pub fn keyring(&self) -> String {
+        format!("{}keyring/", self.root)
+    }
+
+    pub fn keyring_entry(&self, key: KeyId, number: u32) -> String {
+        format!("{}keyring/{key}/{number}.json", self.root)
+    }
+
+    pub fn pool(&self) -> String {
+        format!("{}pool/", self.root)
+    }
+
+    pub fn pack(&self, pack: &PackId) -> String {
+        let name = pack.to_string();
+        format!("{}pool/{}/{name}", self.root, &name[..2])
+    }
+
+    pub fn backups(&self) -> String {
+        format!("{}backups/", self.root)
+    }
+
+    pub fn manifest(&self, backup: &BackupId) -> String {
+        format!("{}backups/{backup}/manifest.json", self.root)
+    }
+
+    pub fn all_verdicts(&self) -> String {
+        format!("{}verdicts/", self.root)
+    }
+
+    pub fn verdicts(&self, backup: &BackupId) -> String {
+        format!("{}verdicts/{backup}/", self.root)
+    }
+
+    /// The outcome is part of the name, so that a listing alone finds the failures.
+    pub fn verdict(&self, backup: &BackupId, at: Timestamp, depth: Depth, ok: bool) -> String {
+        let time = at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%.6fZ");
+        let outcome = if ok { "ok" } else { "failed" };
+        format!("{}{time}-{depth}-{outcome}.json", self.verdicts(backup))
+    }
+
+    pub fn all_holds(&self) -> String {
+        format!("{}holds/", self.root)
+    }
+
+    pub fn holds(&self, backup: &BackupId) -> String {
+        format!("{}holds/{backup}/", self.root)
+    }
+
+    pub fn hold(&self, backup: &BackupId, hold: &str) -> String {
+        format!("{}{hold}.json", self.holds(backup))
+    }
+
+    pub fn hold_release(&self, backup: &BackupId, hold: &str) -> String {
+        format!("{}{hold}.released.json", self.holds(backup))
+    }
+
+    pub fn all_tombstones(&self) -> String {
+        format!("{}tombstones/", self.root)
+    }
+
+    pub fn tombstones(&self, backup: &BackupId) -> String {
+        format!("{}tombstones/{backup}/", self.root)
+    }
+
+    pub fn tombstone(&self, backup: &BackupId, number: u32) -> String {
+        format!("{}{number}.json", self.tombstones(backup))
+    }
+
+    pub fn tombstone_outcome(&self, backup: &BackupId, number: u32) -> String {
+        format!("{}{number}.outcome.json", self.tombstones(backup))
+    }
+
+    pub fn job(&self, job: &str) -> String {
+        format!("{}jobs/{job}/", self.root)
+    }
+
+    pub fn claim(&self, job: &str, number: u32) -> String {
+        format!("{}claim-{number}.json", self.job(job))
+    }
+
+    pub fn job_result(&self, job: &str) -> String {
+        format!("{}result.json", self.job(job))
+    }
+
+    /// A pack's id, from its key.
+    pub fn pack_of_key(&self, key: &str) -> Option<PackId> {
+        let pack = key.strip_prefix(&self.pool())?.split_once('/')?.1.parse().ok()?;
+        (self.pack(&pack) == key).then_some(pack)
+    }
+}
