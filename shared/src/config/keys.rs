@@ -1,0 +1,256 @@
+//! Every key there is, and what its value may be.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use secrecy::SecretString;
+
+use super::section::{Section, Written};
+use super::tree::{Origin, Table};
+use super::units::{parse_rate, parse_size};
+use super::{Config, ConnectionSource, DatabaseConfig, Floor, MasterKeySource, TierConfig, VerifyConfig};
+use crate::aws::SecretReference;
+use crate::error::{Error, Result};
+use crate::model::{DatabaseName, Depth, Tier};
+use crate::ops::backup::BlockedDdl;
+use crate::postgres::{Dsn, Environment};
+
+/// Variables that are no key of the file.
+const VARIABLES: [&str; 5] = ["database_url", "master_key_file", "master_key_secret", "kms_key", "config"];
+
+/// Those of them, and one more, that hold a secret or name where one is.
+#[derive(Default)]
+pub struct Variables {
+    database_url: Option<String>,
+    master_key: Option<String>,
+    master_key_file: Option<String>,
+    master_key_secret: Option<String>,
+    kms_key: Option<String>,
+}
+
+impl Variables {
+    /// Keeps the value if the variable is one of these, or hands it back. An empty variable is as if it were not set.
+    pub fn take(&mut self, key: &str, value: String) -> Option<String> {
+        if value.is_empty() {
+            return None;
+        }
+        let place = match key {
+            "DATABASE_URL" => &mut self.database_url,
+            "MASTER_KEY" => &mut self.master_key,
+            "MASTER_KEY_FILE" => &mut self.master_key_file,
+            "MASTER_KEY_SECRET" => &mut self.master_key_secret,
+            "KMS_KEY" => &mut self.kms_key,
+            // Which file to read was decided before this.
+            "CONFIG" => return None,
+            _ => return Some(value),
+        };
+        *place = Some(value);
+        None
+    }
+
+    /// Errors: `Configuration` when two variables name a key: nobody can tell which is meant.
+    fn master_key(self, home: Option<&Path>) -> Result<Option<MasterKeySource>> {
+        let in_file = |path: String| MasterKeySource::Reference(SecretReference::File(expand(&path, home)));
+        let in_secret = |name: String| format!("secret:{name}").parse().map(MasterKeySource::Reference);
+        let given = [
+            ("LIFEBOAT_MASTER_KEY", self.master_key.map(|text| Ok(key_or_reference(text, home)))),
+            ("LIFEBOAT_MASTER_KEY_FILE", self.master_key_file.map(|path| Ok(in_file(path)))),
+            ("LIFEBOAT_MASTER_KEY_SECRET", self.master_key_secret.map(in_secret)),
+            ("LIFEBOAT_KMS_KEY", self.kms_key.map(|key| Ok(MasterKeySource::Kms(key)))),
+        ];
+        let mut given = given.into_iter().filter_map(|(name, source)| Some((name, source?)));
+        match (given.next(), given.next()) {
+            (None, _) => Ok(None),
+            (Some((name, source)), None) => source.map(Some).map_err(|error: Error| error.context(name)),
+            (Some((one, _)), Some((other, _))) => Err(Error::configuration(format!("{one} and {other} are both set"))
+                .hint("there is one master key: unset one of them")),
+        }
+    }
+}
+
+/// Variables with our prefix that are not meant for us: Kubernetes makes these for a service called `lifeboat`, and this
+/// project's test bed has its own.
+pub fn is_foreign(name: &str) -> bool {
+    let of_service = |rest: &str| {
+        ["SERVICE_HOST", "SERVICE_PORT", "PORT"].iter().any(|made| {
+            rest.strip_prefix(made)
+                .is_some_and(|more| more.is_empty() || (more.starts_with('_') && !more.starts_with("__")))
+        })
+    };
+    name == "LIFEBOAT_BED" || name.strip_prefix(super::PREFIX).is_some_and(of_service)
+}
+
+/// Reads the whole tree.
+pub fn config(tree: Table, variables: Variables, home: Option<&Path>) -> Result<Config> {
+    let mut top = Section::new("", tree).with_variables(&VARIABLES);
+    let database_url = variables.database_url.clone().map(SecretString::from);
+    let in_variables = variables.master_key(home)?;
+    let config = Config {
+        vault: top.text("vault")?.map(|written| place(&written, home)),
+        master_key: in_variables.or(master_key(&mut top, home)?),
+        database_url,
+        databases: databases(&mut top, home)?,
+        tiers: tiers(&mut top)?,
+        verify: verify(&mut top, home)?,
+        pg_dump: top.text("pg_dump")?.map(|written| written.resolve(expand(&written.text, home))),
+        has_pg_variables: false,
+    };
+    top.not_yet("notify", "no notifications are sent: watch exit codes, or remove this section")?;
+    top.not_yet("drill", "no drills are run: use `lifeboat verify --depth restore`, or remove this section")?;
+    top.finish()?;
+    Ok(config)
+}
+
+/// A vault's URL as it is, or its path from the folder of the file that says it.
+fn place(written: &Written, home: Option<&Path>) -> String {
+    let text = &written.text;
+    if text.is_empty() || text.contains("://") {
+        return text.clone();
+    }
+    written.resolve(expand(text, home)).to_string_lossy().into_owned()
+}
+
+fn expand(path: &str, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => path.into(),
+    }
+}
+
+fn master_key(top: &mut Section, home: Option<&Path>) -> Result<Option<MasterKeySource>> {
+    let Some(written) = top.text("master_key")? else { return Ok(None) };
+    match parse_master_key(&written.text) {
+        Some(MasterKeySource::Reference(reference)) => {
+            Ok(Some(MasterKeySource::Reference(resolved(reference, &written, home))))
+        }
+        Some(source) => Ok(Some(source)),
+        None => Err(written.error("is not a reference to a key").hint(
+            "write secret:NAME, file:PATH, env:NAME or kms:ARN: the key itself never belongs in a configuration",
+        )),
+    }
+}
+
+fn parse_master_key(text: &str) -> Option<MasterKeySource> {
+    match text.strip_prefix("kms:") {
+        Some("") => None,
+        Some(key) => Some(MasterKeySource::Kms(key.to_owned())),
+        None => text.parse().ok().map(MasterKeySource::Reference),
+    }
+}
+
+/// Base64 has no colon and references have one. Whether it is a good key is seen when it is used.
+fn key_or_reference(text: String, home: Option<&Path>) -> MasterKeySource {
+    match parse_master_key(&text) {
+        Some(MasterKeySource::Reference(SecretReference::File(path))) => {
+            MasterKeySource::Reference(SecretReference::File(expand(&path.to_string_lossy(), home)))
+        }
+        Some(source) => source,
+        None => MasterKeySource::Value(text.into()),
+    }
+}
+
+fn resolved(reference: SecretReference, written: &Written, home: Option<&Path>) -> SecretReference {
+    match reference {
+        SecretReference::File(path) => SecretReference::File(written.resolve(expand(&path.to_string_lossy(), home))),
+        other => other,
+    }
+}
+
+fn databases(top: &mut Section, home: Option<&Path>) -> Result<BTreeMap<DatabaseName, DatabaseConfig>> {
+    let read = |(origin, name, section): (Origin, String, Section)| {
+        let name: DatabaseName = named(&origin, &name)?;
+        Ok((name, database(section, home)?))
+    };
+    top.named_sections("databases")?.into_iter().map(read).collect()
+}
+
+fn database(mut section: Section, home: Option<&Path>) -> Result<DatabaseConfig> {
+    let database = DatabaseConfig {
+        connection: connection(&mut section, "connection", home)?,
+        exclude_table: section.list("exclude_table")?,
+        exclude_table_data: section.list("exclude_table_data")?,
+        blocked_ddl: section.parsed("blocked_ddl", |text| match text {
+            "yield" => Ok(BlockedDdl::Yield),
+            "hold" => Ok(BlockedDdl::Hold),
+            _ => Err(Error::usage("it is neither \"yield\" nor \"hold\"")),
+        })?,
+        jobs: section.number("jobs", 1)?,
+        level: section.number("level", 1)?,
+        max_rate_bytes_per_s: section.parsed("max_rate", parse_rate)?,
+        floor: floor(&mut section)?,
+    };
+    section.finish()?;
+    Ok(database)
+}
+
+fn floor(database: &mut Section) -> Result<Floor> {
+    let Some(mut section) = database.section("floor")? else { return Ok(Floor::default()) };
+    let floor = Floor {
+        rows: section.number("rows", 0)?.unwrap_or(0),
+        plaintext_bytes: section.parsed("plaintext_bytes", parse_size)?.unwrap_or(0),
+    };
+    section.finish()?;
+    Ok(floor)
+}
+
+/// A reference, or a connection that holds no password.
+fn connection(section: &mut Section, key: &'static str, home: Option<&Path>) -> Result<Option<ConnectionSource>> {
+    let Some(written) = section.text(key)? else { return Ok(None) };
+    if let Ok(reference) = written.text.parse::<SecretReference>() {
+        return Ok(Some(ConnectionSource::Reference(resolved(reference, &written, home))));
+    }
+    // Only to see whether it is good and holds a password: what it leaves out comes from the environment later.
+    let stand_in = Environment::from_iter([("USER", "nobody")]);
+    match Dsn::parse(&written.text, &stand_in) {
+        Ok(dsn) if dsn.password().is_none() => Ok(Some(ConnectionSource::Plain(written.text))),
+        Ok(_) => Err(written.error("holds a password, and a configuration is no place for one").hint(
+            "keep the whole URL elsewhere and refer to it: secret:NAME (Secrets Manager), env:NAME or file:PATH; or leave the \
+             password out and use PGPASSWORD or ~/.pgpass",
+        )),
+        Err(error) => Err(written.error(format!("is neither a reference to a secret nor a connection: {error}"))
+            .hint("write secret:NAME, env:NAME, file:PATH, or postgres://user@host:5432/database without a password")),
+    }
+}
+
+fn tiers(top: &mut Section) -> Result<BTreeMap<Tier, TierConfig>> {
+    let read = |(origin, name, section): (Origin, String, Section)| {
+        let name: Tier = named(&origin, &name)?;
+        Ok((name, tier(section)?))
+    };
+    top.named_sections("tiers")?.into_iter().map(read).collect()
+}
+
+fn tier(mut section: Section) -> Result<TierConfig> {
+    let tier =
+        TierConfig { schedule: section.parsed("schedule", schedule)?, keep_last: section.number("keep_last", 1)? };
+    section.not_yet("storage", "every tier shares the database's pool of packs: remove this key")?;
+    section.finish()?;
+    Ok(tier)
+}
+
+fn schedule(text: &str) -> Result<String> {
+    let plain = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || b"*,-/".contains(&b));
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if fields.len() == 5 && fields.into_iter().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(Error::usage("it is not a schedule of five fields, as in crontab").hint("every day at 02:00 is \"0 2 * * *\""))
+}
+
+fn verify(top: &mut Section, home: Option<&Path>) -> Result<VerifyConfig> {
+    let Some(mut section) = top.section("verify")? else { return Ok(VerifyConfig::default()) };
+    let verify = VerifyConfig {
+        after_backup: section.parsed("after_backup", str::parse::<Depth>)?,
+        server: connection(&mut section, "server", home)?,
+    };
+    section.finish()?;
+    Ok(verify)
+}
+
+fn named<T: FromStr<Err = Error>>(origin: &Origin, name: &str) -> Result<T> {
+    name.parse().map_err(|error: Error| {
+        let reworded = Error::configuration(format!("{origin}: {}", error.message()));
+        reworded.hint(error.hint_text().unwrap_or_default())
+    })
+}

@@ -1,0 +1,192 @@
+//! What somebody wants Lifeboat to work on: one file, the same keys as `LIFEBOAT_…` variables, see `docs/configuration.md`.
+//!
+//! Reading is pure and refuses what it does not know: a misspelled key would otherwise be a backup that silently lacks
+//! something. So are keys of features that this version does not have, where somebody might rely on them (alerts). Secrets
+//! are references, never values: a configuration may be committed, mailed and printed. [`open`] turns it into an open
+//! vault and a reachable database.
+
+mod keys;
+pub mod open;
+mod section;
+mod tree;
+mod units;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::aws::SecretReference;
+use crate::error::{Error, Result};
+use crate::model::{DatabaseName, Depth, Tier};
+use crate::ops::backup::BlockedDdl;
+use section::nearest;
+use tree::{PREFIX, Table};
+
+pub use units::{parse_duration, parse_rate, parse_size};
+
+/// libpq's variables that say where to connect to, rather than how.
+const PG_TARGETS: [&str; 3] = ["PGHOST", "PGHOSTADDR", "PGDATABASE"];
+
+/// Everything that is configured. What is missing here may come from flags.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `s3://bucket/prefix`, `file:///path` or a path.
+    pub vault: Option<String>,
+    pub master_key: Option<MasterKeySource>,
+    /// `LIFEBOAT_DATABASE_URL`: the database to work on where no other is chosen.
+    pub database_url: Option<SecretString>,
+    pub databases: BTreeMap<DatabaseName, DatabaseConfig>,
+    pub tiers: BTreeMap<Tier, TierConfig>,
+    pub verify: VerifyConfig,
+    /// The `pg_dump` to use; `None` looks for one.
+    pub pg_dump: Option<PathBuf>,
+    /// Whether `PG*` variables say which server or database is meant.
+    pub has_pg_variables: bool,
+}
+
+/// Where the master key is.
+#[derive(Debug, Clone)]
+pub enum MasterKeySource {
+    /// `LIFEBOAT_MASTER_KEY`, the one secret that a variable may hold itself.
+    Value(SecretString),
+    Reference(SecretReference),
+    /// Id, ARN or alias of a KMS key.
+    Kms(String),
+}
+
+/// Says where the key is, not what it is.
+impl fmt::Display for MasterKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("the variable LIFEBOAT_MASTER_KEY"),
+            Self::Reference(SecretReference::File(path)) => write!(f, "the file {}", path.display()),
+            Self::Reference(reference) => write!(f, "{reference}"),
+            Self::Kms(key) => write!(f, "the KMS key {key}"),
+        }
+    }
+}
+
+/// `[databases.NAME]`
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseConfig {
+    pub connection: Option<ConnectionSource>,
+    /// Patterns of tables to leave out.
+    pub exclude_table: Vec<String>,
+    /// Patterns of tables to keep without their rows.
+    pub exclude_table_data: Vec<String>,
+    pub blocked_ddl: Option<BlockedDdl>,
+    /// Connections that read at once.
+    pub jobs: Option<usize>,
+    /// zstd's.
+    pub level: Option<i32>,
+    pub max_rate_bytes_per_s: Option<u64>,
+    pub floor: Floor,
+}
+
+/// How to reach a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionSource {
+    Reference(SecretReference),
+    /// A URL or `key=value` pairs, proven to hold no password.
+    Plain(String),
+}
+
+/// The least that a good backup holds: less means that somebody emptied the database, or backs up the wrong one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Floor {
+    pub rows: u64,
+    pub plaintext_bytes: u64,
+}
+
+/// `[tiers.NAME]`: read and checked, for later versions to act on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TierConfig {
+    /// Five fields, as in crontab.
+    pub schedule: Option<String>,
+    pub keep_last: Option<u32>,
+}
+
+/// `[verify]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyConfig {
+    /// How deep `backup` verifies what it just made.
+    pub after_backup: Option<Depth>,
+    /// Where `verify --depth restore` makes its scratch database; the backed-up server where nothing is said.
+    pub server: Option<ConnectionSource>,
+}
+
+/// A configuration file that was read.
+#[derive(Debug)]
+pub struct ConfigFile {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl Config {
+    /// The file with the variables laid over it. Of variables that do not begin with `LIFEBOAT_` only `HOME`, which `~/`
+    /// means, and libpq's are looked at.
+    ///
+    /// Errors: `Configuration`, naming file and line or the variable; never a value that may be a secret.
+    pub fn read(file: Option<&ConfigFile>, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let mut tree = match file {
+            Some(ConfigFile { path, text }) => tree::parse_file(path, text)?,
+            None => Table::new(),
+        };
+        let (mut own, mut home, mut has_pg_variables) = (keys::Variables::default(), None, false);
+        for (name, value) in variables {
+            match name.strip_prefix(PREFIX) {
+                None if name == "HOME" => home = Some(PathBuf::from(value)),
+                None => has_pg_variables |= !value.is_empty() && PG_TARGETS.contains(&name.as_str()),
+                Some(_) if keys::is_foreign(&name) => {}
+                Some(key) => {
+                    if let Some(value) = own.take(key, value) {
+                        tree::lay_over(&mut tree, &name, value)?;
+                    }
+                }
+            }
+        }
+        let config = keys::config(tree, own, home.as_deref())?;
+        Ok(Self { has_pg_variables, ..config })
+    }
+
+    /// Errors: `Configuration` naming the databases that are configured, the nearest first.
+    pub fn database(&self, name: &DatabaseName) -> Result<&DatabaseConfig> {
+        self.databases.get(name).ok_or_else(|| {
+            let known: BTreeSet<&str> = self.databases.keys().map(DatabaseName::as_str).collect();
+            let error = Error::configuration(format!("no database {name} is configured"));
+            match (nearest(name.as_str(), known.iter().copied()), known.len()) {
+                (Some(near), _) => error.hint(format!("did you mean {near}?")),
+                (None, 0) => error.hint(format!("write a section [databases.{name}], or give a URL")),
+                (None, _) => error.hint(format!("configured: {}", Vec::from_iter(known).join(", "))),
+            }
+        })
+    }
+
+    /// Settings that are understood but not acted on by this version, for people to know.
+    pub fn not_acted_on(&self) -> Vec<String> {
+        let of_tier = |(name, tier): (&Tier, &TierConfig)| {
+            let schedule =
+                tier.schedule.as_ref().map(|_| format!("tiers.{name}.schedule: start backups yourself (cron)"));
+            let keep = tier.keep_last.map(|_| format!("tiers.{name}.keep_last: every backup is kept"));
+            [schedule, keep]
+        };
+        self.tiers.iter().flat_map(of_tier).flatten().collect()
+    }
+}
+
+/// Where a configuration is looked for when nobody names a file: the working directory, then the user's configuration.
+pub fn default_paths(home: Option<&Path>, xdg_config_home: Option<&Path>) -> Vec<PathBuf> {
+    let user = user_folder(home, xdg_config_home).map(|folder| folder.join("lifeboat.toml"));
+    [Some(PathBuf::from("lifeboat.toml")), user].into_iter().flatten().collect()
+}
+
+/// The user's own folder for configuration and keys: `~/.config/lifeboat`.
+pub fn user_folder(home: Option<&Path>, xdg_config_home: Option<&Path>) -> Option<PathBuf> {
+    let base = xdg_config_home.filter(|path| path.is_absolute()).map(Path::to_owned);
+    Some(base.or_else(|| Some(home?.join(".config")))?.join("lifeboat"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::ErrorKind;
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
+    let file = ConfigFile { path: "/etc/lifeboat/lifeboat.toml".into(), text: text.to_owned() };
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::read(Some(&file), variables)
+}
+
+/// The refusal: message and hint.
+fn refusal(text: &str, variables: &[(&str, &str)]) -> (String, String) {
+    let error = read(text, variables).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+    (error.message(), error.hint_text().unwrap_or_default().to_owned())
+}
+
+fn shop(config: &Config) -> &DatabaseConfig {
+    config.database(&"shop".parse().unwrap()).unwrap()
+}
+
+#[test]
+fn the_example_is_understood() {
+    let text = include_str!("../../../infra/lifeboat.example.toml");
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.vault.as_deref(), Some("s3://acme-backups/lifeboat"));
+    assert_eq!(shop(&config).floor, Floor { rows: 1000, plaintext_bytes: 1_000_000 });
+    assert_eq!(config.verify.after_backup, Some(Depth::Quick));
+}
+
+#[test]
+fn a_variable_wins_over_the_file() {
+    let text = "vault = 's3://one'\n[databases.shop]\njobs = 2\n[tiers.daily]\nkeep_last = 3\n";
+    let variables = [
+        ("LIFEBOAT_VAULT", "s3://two"),
+        ("LIFEBOAT_DATABASES__SHOP__JOBS", "8"),
+        ("LIFEBOAT_DATABASES__SHOP__EXCLUDE_TABLE_DATA", "audit.*, log"),
+        ("LIFEBOAT_TIERS__DAILY__KEEP_LAST", "30"),
+    ];
+    let config = read(text, &variables).unwrap();
+    assert_eq!(config.vault.as_deref(), Some("s3://two"));
+    assert_eq!(shop(&config).jobs, Some(8));
+    assert_eq!(shop(&config).exclude_table_data, ["audit.*", "log"]);
+    assert_eq!(config.tiers[&"daily".parse().unwrap()].keep_last, Some(30));
+}
+
+#[test]
+fn an_empty_variable_is_as_if_it_were_not_set() {
+    let config = read("vault = 's3://one'", &[("LIFEBOAT_VAULT", ""), ("LIFEBOAT_MASTER_KEY", "")]).unwrap();
+    assert_eq!(config.vault.as_deref(), Some("s3://one"));
+    assert!(config.master_key.is_none());
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one() {
+    let (message, hint) = refusal("vault = 'a'\n\n[databases.shop]\nconection = 'env:X'\n", &[]);
+    assert_eq!(message, "/etc/lifeboat/lifeboat.toml:4: unknown key `conection` in [databases.shop]");
+    assert_eq!(hint, "did you mean `connection`?");
+    let (message, hint) = refusal("", &[("LIFEBOAT_VALT", "s3://a")]);
+    assert_eq!(message, "LIFEBOAT_VALT is not a setting of Lifeboat");
+    assert_eq!(hint, "did you mean LIFEBOAT_VAULT?");
+    let (_, hint) = refusal("", &[("LIFEBOAT_DATABASES__SHOP__JOB", "3")]);
+    assert_eq!(hint, "did you mean LIFEBOAT_DATABASES__SHOP__JOBS?");
+    let (_, hint) = refusal("[databases.shop]\nzzzzzzzz = 1\n", &[]);
+    assert!(hint.starts_with("known here: `connection`, "), "{hint}");
+    let (_, hint) = refusal("[database.shop]\n", &[]);
+    assert_eq!(hint, "did you mean `databases`?");
+    let (_, hint) = refusal("", &[("LIFEBOAT_MASTER_KEYFILE", "/key")]);
+    assert_eq!(hint, "did you mean LIFEBOAT_MASTER_KEY_FILE?");
+}
+
+#[test]
+fn features_that_do_not_exist_are_not_promised() {
+    for text in
+        ["[notify.slack]\nurl = 'secret:x'", "[drill]\nserver = 'secret:x'", "[tiers.monthly]\nstorage = 'archive'"]
+    {
+        let (message, hint) = refusal(text, &[]);
+        assert!(message.contains("is not supported yet"), "{message}");
+        assert!(hint.contains("remove this"), "{hint}");
+    }
+    let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
+    assert_eq!(config.not_acted_on().len(), 2);
+}
+
+#[test]
+fn a_secret_in_the_configuration_is_refused_and_never_shown() {
+    let connections = [
+        "postgres://backup:hunter2@db/shop",
+        "postgres://backup@db/shop?password=hunter2",
+        "postgres://backup@db/shop?p%61ssword=hunter2",
+        "postgres://backup:hunter2@db:not-a-port/shop",
+        "postgres://backup:hunter2/x@db/shop",
+        "host=db user=backup password=hunter2",
+        "host=db password='hunter2",
+        "hunter2",
+        "{\"username\":\"backup\",\"password\":\"hunter2\",\"host\":\"db\"}",
+        "jdbc:postgresql://db/shop?user=x&password=hunter2",
+    ];
+    for connection in connections {
+        let text = format!("[databases.shop]\nconnection = '''{connection}'''\n");
+        let variable = [("LIFEBOAT_DATABASES__SHOP__CONNECTION", connection)];
+        for (message, hint) in [refusal(&text, &[]), refusal("", &variable)] {
+            assert!(!message.contains("hunter2") && !hint.contains("hunter2"), "{message}; {hint}");
+            assert!(hint.contains("secret:NAME"), "{connection}: {message}; {hint}");
+        }
+    }
+    for key in ["hunter2", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "kms:", "file:"] {
+        let (message, hint) = refusal(&format!("master_key = '{key}'"), &[]);
+        assert!(!message.contains(key) && hint.contains("secret:NAME"), "{message}");
+    }
+}
+
+#[test]
+fn a_connection_without_a_password_may_stand_in_the_file() {
+    for connection in
+        ["postgres://backup@db/shop", "host=db user=backup dbname=shop", "postgres://db/shop?sslmode=require"]
+    {
+        let config = read(&format!("[databases.shop]\nconnection = '{connection}'\n"), &[]).unwrap();
+        assert_eq!(shop(&config).connection, Some(ConnectionSource::Plain(connection.to_owned())));
+    }
+}
+
+#[test]
+fn paths_start_from_the_file_that_says_them() {
+    let config = read("vault = 'backups'\nmaster_key = 'file:key'\n", &[("HOME", "/home/ada")]).unwrap();
+    assert_eq!(config.vault.as_deref(), Some("/etc/lifeboat/backups"));
+    assert_eq!(config.master_key.unwrap().to_string(), "the file /etc/lifeboat/key");
+    let config = read("vault = '~/backups'\nmaster_key = 'file:~/key'\n", &[("HOME", "/home/ada")]).unwrap();
+    assert_eq!(config.vault.as_deref(), Some("/home/ada/backups"));
+    assert_eq!(config.master_key.unwrap().to_string(), "the file /home/ada/key");
+    let config = read("", &[("LIFEBOAT_VAULT", "backups"), ("LIFEBOAT_MASTER_KEY_FILE", "key")]).unwrap();
+    assert_eq!(config.vault.as_deref(), Some("backups"));
+    assert_eq!(config.master_key.unwrap().to_string(), "the file key");
+}
+
+#[test]
+fn a_master_key_comes_from_exactly_one_variable_and_is_never_printed() {
+    let key = "q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng=";
+    let config = read("master_key = 'secret:old'", &[("LIFEBOAT_MASTER_KEY", key)]).unwrap();
+    assert!(matches!(config.master_key, Some(MasterKeySource::Value(_))));
+    assert!(!format!("{config:?}").contains(key));
+    let config = read("", &[("LIFEBOAT_MASTER_KEY", "secret:lifeboat/key")]).unwrap();
+    assert_eq!(config.master_key.unwrap().to_string(), "secret:lifeboat/key");
+    let config = read("", &[("LIFEBOAT_MASTER_KEY_SECRET", "lifeboat/key")]).unwrap();
+    assert_eq!(config.master_key.unwrap().to_string(), "secret:lifeboat/key");
+    let config = read("", &[("LIFEBOAT_KMS_KEY", "alias/lifeboat")]).unwrap();
+    assert_eq!(config.master_key.unwrap().to_string(), "the KMS key alias/lifeboat");
+    let (message, _) = refusal("", &[("LIFEBOAT_MASTER_KEY", key), ("LIFEBOAT_KMS_KEY", "alias/lifeboat")]);
+    assert_eq!(message, "LIFEBOAT_MASTER_KEY and LIFEBOAT_KMS_KEY are both set");
+}
+
+#[test]
+fn values_of_another_kind_or_range_are_refused_with_their_place() {
+    let cases = [
+        ("vault = 7", "vault is a whole number, but takes a string in quotes"),
+        ("databases = 'x'", "databases is a string, but takes a section"),
+        ("[databases.shop]\njobs = 0", "databases.shop.jobs is not a number in its range"),
+        ("[databases.shop]\njobs = '4'", "databases.shop.jobs is a string, but takes a whole number"),
+        ("[databases.shop]\nlevel = 99999999999", "databases.shop.level is not a number in its range"),
+        ("[databases.shop]\nexclude_table = [1]", "databases.shop.exclude_table is a whole number"),
+        ("[databases.shop]\nblocked_ddl = 'wait'", "databases.shop.blocked_ddl is wrong"),
+        ("[databases.shop]\nfloor = { rows = -1 }", "databases.shop.floor.rows is not a number in its range"),
+        ("[databases.shop]\nfloor = { plaintext_bytes = '1 apple' }", "is not a size"),
+        ("[databases.Shop]\n", "is not a good database name"),
+        ("[tiers.daily]\nschedule = 'at two'", "is not a schedule"),
+        ("[verify]\nafter_backup = 'deep'", "is not a depth"),
+    ];
+    for (text, expected) in cases {
+        let (message, _) = refusal(text, &[]);
+        let line = text.lines().count();
+        assert!(message.starts_with(&format!("/etc/lifeboat/lifeboat.toml:{line}: ")), "{text}: {message}");
+        assert!(message.contains(expected), "{text}: {message}");
+    }
+}
+
+#[test]
+fn variables_that_others_make_are_left_alone() {
+    let foreign =
+        ["LIFEBOAT_SERVICE_HOST", "LIFEBOAT_SERVICE_PORT_HTTP", "LIFEBOAT_PORT", "LIFEBOAT_PORT_80_TCP_ADDR", "PATH"];
+    for name in foreign {
+        read("", &[(name, "10.0.0.1")]).unwrap();
+    }
+    assert!(read("", &[("LIFEBOAT_PORTS", "x")]).is_err());
+}
+
+#[test]
+fn an_unconfigured_database_is_refused_with_the_nearest_name() {
+    let config = read("[databases.shop]\n[databases.crm]\n", &[]).unwrap();
+    let hint = |name: &str| config.database(&name.parse().unwrap()).unwrap_err().hint_text().unwrap().to_owned();
+    assert_eq!(hint("shpo"), "did you mean shop?");
+    assert_eq!(hint("warehouse"), "configured: crm, shop");
+}
+
+#[test]
+fn the_file_is_looked_for_here_and_in_the_users_configuration() {
+    let home = Some(Path::new("/home/ada"));
+    let paths = |xdg| default_paths(home, xdg).iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
+    assert_eq!(paths(None), ["lifeboat.toml", "/home/ada/.config/lifeboat/lifeboat.toml"]);
+    assert_eq!(paths(Some(Path::new("/xdg"))), ["lifeboat.toml", "/xdg/lifeboat/lifeboat.toml"]);
+    assert_eq!(default_paths(None, None).len(), 1);
+}
+
+/// Text that is often TOML, with our keys in odd places.
+fn toml_like() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "vault",
+        "master_key",
+        "databases",
+        "databases.shop",
+        "connection",
+        "floor",
+        "tiers",
+        "tiers.daily",
+        "keep_last",
+        "verify",
+        "after_backup",
+        "notify",
+        "jobs",
+        "exclude_table",
+        "\"a b\"",
+        "blocked_ddl",
+        "level",
+        "max_rate",
+    ]);
+    let value = prop::sample::select(vec![
+        "1",
+        "-1",
+        "1.5",
+        "true",
+        "'x'",
+        "['a']",
+        "[1]",
+        "{ rows = 1 }",
+        "{}",
+        "2026-01-01",
+        "'full'",
+        "0x10",
+        "9223372036854775807",
+        "'postgres://a:hunter2@b/c'",
+        "'env:X'",
+        "'1MB'",
+        "'hold'",
+    ]);
+    let line = (key, value, any::<bool>())
+        .prop_map(|(key, value, section)| if section { format!("[{key}]") } else { format!("{key} = {value}") });
+    prop::collection::vec(line, 0..6).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn any_file_and_variables_are_understood_or_refused_without_panic(
+        text in prop_oneof![toml_like(), "\\PC{0,80}", "[a-z.\\[\\]='\"{}\n ]{0,60}"],
+        name in "(LIFEBOAT_)?[A-Z_]{0,20}", value in "\\PC{0,20}",
+    ) {
+        if let Err(error) = read(&text, &[(&name, &value)]) {
+            prop_assert_eq!(error.kind(), ErrorKind::Configuration);
+            prop_assert!(!error.to_json().to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_key_means_the_same_in_the_file_and_as_a_variable(jobs in 1u32..1000, keep in 1u32..1000) {
+        let text = format!("[databases.shop]\njobs = {jobs}\n[tiers.daily]\nkeep_last = {keep}\n");
+        let (jobs, keep) = (jobs.to_string(), keep.to_string());
+        let variables =
+            [("LIFEBOAT_DATABASES__SHOP__JOBS", jobs.as_str()), ("LIFEBOAT_TIERS__DAILY__KEEP_LAST", keep.as_str())];
+        let (file, variables) = (read(&text, &[]).unwrap(), read("", &variables).unwrap());
+        prop_assert_eq!(shop(&file).jobs, shop(&variables).jobs);
+        prop_assert_eq!(file.tiers, variables.tiers);
+    }
+}
