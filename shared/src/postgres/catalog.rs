@@ -1,0 +1,306 @@
+//! What is in the database: the facts that the schema dump leaves out or that reading needs. Run inside the snapshot.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::types::Oid;
+use tokio_postgres::{Client, Row};
+
+use super::error::from_postgres;
+use super::quote::qualified;
+use super::sql_text::quoted;
+use crate::error::Result;
+use crate::model::{
+    Collation, Column, DatabaseProperties, Extension, LargeObject, Role, Sequence, SettingOverride, TableName,
+};
+
+/// A relation that holds rows, or a sequence, as the catalogue of the server has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    pub oid: Oid,
+    pub name: TableName,
+    pub kind: RelationKind,
+    pub unlogged: bool,
+    pub is_partition: bool,
+    pub is_populated: bool,
+    /// `heap`, or another table access method; empty where there is no storage.
+    pub access_method: String,
+    pub filenode: Oid,
+    /// The storage manager's answer; differs from `filenode` when a rewrite came between.
+    pub filenode_now: Oid,
+    pub heap_bytes: u64,
+    pub extension: Option<ExtensionMember>,
+}
+
+/// A relation that `CREATE EXTENSION` makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtensionMember {
+    pub extension: String,
+    /// For a configuration table the condition (`WHERE …`, or empty for all) that selects the user's own rows.
+    pub condition: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    Table,
+    PartitionedTable,
+    ForeignTable,
+    MaterializedView,
+    Sequence,
+}
+
+/// Columns of an ordinary table, as a COPY line has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableColumns {
+    /// Neither dropped nor generated ones.
+    pub columns: Vec<Column>,
+    /// Changes whenever the same stored bytes could print differently.
+    pub type_signature: String,
+}
+
+pub async fn relations(client: &Client) -> Result<Vec<Relation>> {
+    let rows = query(client, "listing the tables", include_str!("sql/relations.sql")).await?;
+    rows.iter().map(relation).collect()
+}
+
+fn relation(row: &Row) -> Result<Relation> {
+    let kind = match row.get::<_, &str>("kind") {
+        "r" => RelationKind::Table,
+        "p" => RelationKind::PartitionedTable,
+        "f" => RelationKind::ForeignTable,
+        "m" => RelationKind::MaterializedView,
+        _ => RelationKind::Sequence,
+    };
+    let extension: Option<String> = row.get("extension");
+    Ok(Relation {
+        oid: row.get("oid"),
+        name: TableName::new(row.get::<_, String>("schema"), row.get::<_, String>("name")),
+        kind,
+        unlogged: row.get::<_, &str>("persistence") == "u",
+        is_partition: row.get("is_partition"),
+        is_populated: row.get("is_populated"),
+        access_method: row.get("access_method"),
+        filenode: row.get("filenode"),
+        filenode_now: row.get("filenode_now"),
+        heap_bytes: row.get::<_, i64>("heap_bytes").unsigned_abs(),
+        extension: extension.map(|extension| ExtensionMember { extension, condition: row.get("extension_condition") }),
+    })
+}
+
+/// Columns of every ordinary table, by its oid. A table without columns has no entry.
+pub async fn columns(client: &Client) -> Result<HashMap<Oid, TableColumns>> {
+    let types = Types::read(client).await?;
+    let rows = query(client, "listing the columns", include_str!("sql/columns.sql")).await?;
+    let mut tables: HashMap<Oid, (Vec<Column>, Vec<ColumnType>)> = HashMap::new();
+    for row in &rows {
+        if row.get::<_, bool>("is_generated") {
+            continue;
+        }
+        let (columns, shapes) = tables.entry(row.get("relation")).or_default();
+        columns.push(Column { name: row.get("name"), type_name: row.get("type_name") });
+        shapes.push(ColumnType {
+            number: row.get("number"),
+            oid: row.get("type_oid"),
+            modifier: row.get("type_modifier"),
+        });
+    }
+    let signed = tables
+        .into_iter()
+        .map(|(oid, (columns, shapes))| (oid, TableColumns { columns, type_signature: types.signature(&shapes) }));
+    Ok(signed.collect())
+}
+
+struct ColumnType {
+    number: i16,
+    oid: Oid,
+    modifier: i32,
+}
+
+/// How values of each constructed or user-defined type print.
+struct Types(HashMap<Oid, (String, Vec<Oid>)>);
+
+impl Types {
+    async fn read(client: &Client) -> Result<Self> {
+        let rows = query(client, "listing the types", include_str!("sql/types.sql")).await?;
+        Ok(Self(rows.iter().map(|row| (row.get("oid"), (row.get("description"), row.get("built_from")))).collect()))
+    }
+
+    /// A hash of the columns' numbers, types and modifiers, and of everything their types are built from.
+    fn signature(&self, columns: &[ColumnType]) -> String {
+        let mut hash = Sha256::new();
+        let mut seen = HashSet::new();
+        let mut todo: Vec<Oid> = Vec::new();
+        for column in columns {
+            hash.update(format!("{}:{}:{};", column.number, column.oid, column.modifier));
+            todo.push(column.oid);
+        }
+        while let Some(oid) = todo.pop() {
+            if !seen.insert(oid) {
+                continue;
+            }
+            if let Some((description, built_from)) = self.0.get(&oid) {
+                hash.update(format!("{oid}:{description};"));
+                todo.extend(built_from);
+            }
+        }
+        hex::encode(&hash.finalize()[..16])
+    }
+}
+
+/// The topmost partitioned table of each leaf partition, by the leaf's oid.
+pub async fn partition_roots(client: &Client) -> Result<HashMap<Oid, TableName>> {
+    let rows = query(client, "listing the partitions", include_str!("sql/partition_roots.sql")).await?;
+    Ok(rows.iter().map(|row| (row.get("leaf"), table_name(row))).collect())
+}
+
+/// Sequences with their values. Values are not part of a snapshot: they are at least what the snapshot's rows need.
+pub async fn sequences(client: &Client, skip: impl Fn(&TableName) -> bool) -> Result<Vec<Sequence>> {
+    let rows = query(client, "listing the sequences", include_str!("sql/sequences.sql")).await?;
+    let mut sequences = Vec::new();
+    let wanted: Vec<&Row> = rows.iter().filter(|row| !skip(&table_name(row))).collect();
+    for batch in wanted.chunks(200) {
+        sequences.extend(sequence_values(client, batch).await?);
+    }
+    Ok(sequences)
+}
+
+async fn sequence_values(client: &Client, batch: &[&Row]) -> Result<Vec<Sequence>> {
+    let one = |(place, row): (usize, &&Row)| {
+        let name = qualified(&table_name(row));
+        format!("SELECT {place}::int4 AS place, last_value::int8, is_called FROM {name}")
+    };
+    let union: Vec<String> = batch.iter().enumerate().map(one).collect();
+    let values = query(client, "reading the sequences", &union.join(" UNION ALL ")).await?;
+    let read = |value: &Row| {
+        let row = batch[value.get::<_, i32>("place").unsigned_abs() as usize];
+        let owner: Option<String> = row.get("table_name");
+        Sequence {
+            name: table_name(row),
+            last_value: value.get("last_value"),
+            is_called: value.get("is_called"),
+            unlogged: row.get::<_, &str>("persistence") == "u",
+            owned_by: owner
+                .map(|table| (TableName::new(row.get::<_, String>("table_schema"), table), row.get("column_name"))),
+        }
+    };
+    Ok(values.iter().map(read).collect())
+}
+
+/// Populated materialized views, each after those that it reads.
+pub async fn populated_views(client: &Client) -> Result<Vec<TableName>> {
+    let rows = query(client, "listing the materialized views", include_str!("sql/populated_views.sql")).await?;
+    Ok(rows.iter().map(table_name).collect())
+}
+
+pub async fn large_objects(client: &Client) -> Result<Vec<LargeObject>> {
+    let rows = query(client, "listing the large objects", include_str!("sql/large_objects.sql")).await?;
+    let read = |row: &Row| LargeObject {
+        oid: row.get("oid"),
+        owner: row.get("owner"),
+        privileges: privileges(row),
+        comment: row.get("comment"),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+pub async fn extensions(client: &Client) -> Result<Vec<Extension>> {
+    let sql = "SELECT e.extname::text AS name, e.extversion AS version, n.nspname::text AS schema
+               FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
+    let rows = query(client, "listing the extensions", sql).await?;
+    let read = |row: &Row| Extension { name: row.get("name"), version: row.get("version"), schema: row.get("schema") };
+    Ok(rows.iter().map(read).collect())
+}
+
+pub async fn roles(client: &Client) -> Result<Vec<Role>> {
+    let rows = query(client, "listing the roles", include_str!("sql/roles.sql")).await?;
+    let read = |row: &Row| Role {
+        name: row.get("name"),
+        can_login: row.get("can_login"),
+        inherits: row.get("inherits"),
+        member_of: row.get("member_of"),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+pub async fn database(client: &Client) -> Result<DatabaseProperties> {
+    let rows = query(client, "reading the database's properties", include_str!("sql/database.sql")).await?;
+    let row = rows.first().ok_or_else(|| crate::Error::bug("the current database is not in pg_database"))?;
+    let settings = query(client, "reading the database's settings", include_str!("sql/settings.sql")).await?;
+    let setting = |row: &Row| {
+        let (name, value) = row.get::<_, &str>("setting").split_once('=').expect("setconfig holds name=value");
+        SettingOverride { role: row.get("role"), name: name.to_owned(), value: value.to_owned() }
+    };
+    Ok(DatabaseProperties {
+        name: row.get("name"),
+        owner: row.get("owner"),
+        encoding: row.get("encoding"),
+        collation: Collation {
+            provider: row.get("provider"),
+            collate: row.get("collate"),
+            ctype: row.get("ctype"),
+            locale: row.get("locale"),
+            icu_rules: row.get("icu_rules"),
+            version: row.get("collation_version"),
+        },
+        connection_limit: row.get("connection_limit"),
+        comment: row.get("comment"),
+        privileges: row.get::<_, bool>("has_privileges").then(|| privileges(row)),
+        settings: settings.iter().map(setting).collect(),
+    })
+}
+
+/// Definitions that `pg_dump` and COPY print from the server's current state: `(catalog, oid)` and the transaction that
+/// made each.
+pub type Definitions = BTreeMap<(String, Oid), String>;
+
+pub async fn definitions(client: &Client) -> Result<Definitions> {
+    let rows = query(client, "reading the definitions", include_str!("sql/definitions.sql")).await?;
+    Ok(rows.iter().map(|row| ((row.get("catalog"), row.get("oid")), row.get("made_by"))).collect())
+}
+
+/// The first of the `old` definitions that is not the same now, described for people.
+pub async fn changed_definition(client: &Client, old: &Definitions) -> Result<Option<String>> {
+    let now = definitions(client).await?;
+    let Some(((catalog, oid), _)) = old.iter().find(|(object, made_by)| now.get(object) != Some(made_by)) else {
+        return Ok(None);
+    };
+    if catalog == "pg_enum" {
+        return Ok(Some("the labels of an enum".to_owned()));
+    }
+    let sql = "SELECT pg_catalog.pg_describe_object(c.oid, $2, 0) FROM pg_catalog.pg_class c
+               WHERE c.relname = $1 AND c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace";
+    let row = client.query_one(sql, &[catalog, oid]).await.map_err(|e| from_postgres("naming a definition", e))?;
+    let described: Option<String> = row.get(0);
+    Ok(Some(described.unwrap_or_else(|| format!("a dropped object ({catalog} {oid})"))))
+}
+
+/// Locks the tables against changes of their structure, in one statement a batch. Takes no snapshot.
+pub fn lock_statements<'a>(tables: impl Iterator<Item = &'a TableName>, nowait: bool) -> Vec<String> {
+    let names: Vec<String> = tables.map(|table| format!("ONLY {}", qualified(table))).collect();
+    let nowait = if nowait { " NOWAIT" } else { "" };
+    names.chunks(500).map(|batch| format!("LOCK TABLE {} IN ACCESS SHARE MODE{nowait}", batch.join(", "))).collect()
+}
+
+/// The columns of a COPY, quoted.
+pub fn column_list(columns: &[Column]) -> String {
+    columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn table_name(row: &Row) -> TableName {
+    TableName::new(row.get::<_, String>("schema"), row.get::<_, String>("name"))
+}
+
+/// `grantee:privilege:t|f`; a grantee may hold colons.
+fn privileges(row: &Row) -> Vec<(String, String, bool)> {
+    let texts: Vec<String> = row.get("privileges");
+    let split = |text: &String| {
+        let (rest, grantable) = text.rsplit_once(':')?;
+        let (grantee, privilege) = rest.rsplit_once(':')?;
+        Some((grantee.to_owned(), privilege.to_owned(), grantable == "t"))
+    };
+    texts.iter().filter_map(split).collect()
+}
+
+async fn query(client: &Client, doing: &str, sql: &str) -> Result<Vec<Row>> {
+    client.query(sql, &[]).await.map_err(|e| from_postgres(doing, e))
+}

@@ -1,0 +1,56 @@
+//! Writing rows: COPY text back into a table.
+
+use bytes::Bytes;
+use futures::SinkExt;
+use tokio_postgres::{Client, CopyInSink};
+
+use super::catalog::column_list;
+use super::copy_out::LARGE_OBJECT_PAGE_BYTES;
+use super::quote::{literal, qualified};
+use crate::model::{Column, TableName};
+
+/// Where rows go.
+#[derive(Debug, Clone, Copy)]
+pub struct Into<'a> {
+    pub table: &'a TableName,
+    pub columns: &'a [Column],
+    /// The encoding of the rows' text.
+    pub encoding: &'a str,
+}
+
+impl Into<'_> {
+    fn statement(&self) -> String {
+        let columns = match column_list(self.columns) {
+            none if none.is_empty() => String::new(),
+            columns => format!(" ({columns})"),
+        };
+        let (table, encoding) = (qualified(self.table), literal(self.encoding));
+        format!("COPY {table}{columns} FROM STDIN WITH (FORMAT text, ENCODING {encoding})")
+    }
+}
+
+/// Copies chunks of whole rows into a table; gives the number of rows that arrived.
+pub async fn write_rows(client: &Client, into: Into<'_>, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+    send(client, &into.statement(), chunks).await
+}
+
+/// Writes pages of large objects, which exist already; gives the number of pages that arrived.
+pub async fn write_large_object_pages(client: &Client, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+    let temporary = "CREATE TEMPORARY TABLE lifeboat_page (loid oid, page int8, data bytea) ON COMMIT DROP";
+    client.batch_execute(temporary).await?;
+    let pages = send(client, "COPY pg_temp.lifeboat_page FROM STDIN", chunks).await?;
+    let put = format!(
+        "SELECT count(*) FROM (SELECT pg_catalog.lo_put(loid, page * {LARGE_OBJECT_PAGE_BYTES}, data) FROM pg_temp.lifeboat_page) put"
+    );
+    client.query_one(&put, &[]).await?;
+    Ok(pages)
+}
+
+async fn send(client: &Client, statement: &str, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+    let sink: CopyInSink<Bytes> = client.copy_in(statement).await?;
+    let mut sink = std::pin::pin!(sink);
+    for chunk in chunks {
+        sink.as_mut().feed(Bytes::from(chunk)).await?;
+    }
+    sink.as_mut().finish().await
+}

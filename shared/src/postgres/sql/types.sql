@@ -1,0 +1,16 @@
+-- Every type that is built from others or can change how its values print: a description of its own, and the types it is built from.
+SELECT t.oid,
+       pg_catalog.concat_ws(':', t.typtype, t.typname, t.typelem, t.typbasetype, t.typtypmod, t.typoutput::pg_catalog.oid, r.rngsubtype, m.rngtypid,
+           (SELECT pg_catalog.string_agg(e.oid || '=' || e.enumlabel, ',' ORDER BY e.oid)
+            FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid),
+           (SELECT pg_catalog.string_agg(pg_catalog.concat_ws('/', a.attnum, a.atttypid, a.atttypmod), ',' ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)) AS description,
+       pg_catalog.array_remove(ARRAY[t.typelem, t.typbasetype, r.rngsubtype, m.rngtypid]
+           || ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), NULL)::pg_catalog.oid[] AS built_from
+FROM pg_catalog.pg_type t
+LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid
+LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+WHERE t.typtype <> 'p' AND (c.oid IS NULL OR c.relkind = 'c' OR c.relkind = 'r')
+  AND (t.oid >= 16384 OR t.typelem <> 0 OR t.typtype <> 'b')
