@@ -1,0 +1,9 @@
+//! Decisions only: values in, values with reasons out. Property-tested; nothing here touches the world.
+
+mod dependencies;
+mod exclusions;
+pub mod read;
+pub mod restore;
+pub mod schedule;
+pub mod selection;
+pub mod table_closure;
