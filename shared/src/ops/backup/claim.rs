@@ -1,0 +1,128 @@
+//! The claim on a job: who works on it, until when, and under which backup id.
+//!
+//! A job may be asked for twice (schedules deliver at least once) and its worker may die or hang. Claims are numbered and
+//! create-only: of two that want the next number one wins. Every claim of a job carries the backup id that the first one
+//! drew, so a worker that was given up for dead and its successor race for one manifest key, and one of them wins. Only
+//! when that backup was published and withdrawn again does the next claim draw another.
+
+use jiff::Timestamp;
+use rand::Rng;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{BackupId, Claim, JobResult, Tier};
+use crate::store::{self, Put};
+use crate::vault::DatabaseVault;
+
+/// What asking for a job gives.
+pub enum Claimed {
+    /// It is ours until the claim's deadline.
+    Ours(Box<Claim>),
+    /// It was done already, as this backup.
+    Done(BackupId),
+}
+
+/// Claims `job`, or finds that it is done.
+///
+/// Errors: `Conflict` when somebody else works on it and its deadline has not come.
+pub async fn claim(
+    database: &DatabaseVault,
+    job: &str,
+    tier: &Tier,
+    by: &str,
+    now: Timestamp,
+    deadline: Option<Timestamp>,
+) -> Result<Claimed> {
+    let limit = database.job_limit(now);
+    let mut claim = Claim {
+        vault: database.vault.id(),
+        database: database.name.clone(),
+        job: job.to_owned(),
+        number: 1,
+        attempt: hex::encode(rand::rng().random::<[u8; 8]>()),
+        operation: "backup".to_owned(),
+        backup: BackupId::new(now, tier),
+        by: by.to_owned(),
+        at: now,
+        deadline: deadline.map_or(limit, |wanted| wanted.min(limit)),
+    };
+    if let Some(last) = newest(database, job).await? {
+        let state = state_of(database, &last.backup).await?;
+        if state == State::Done {
+            return Ok(Claimed::Done(last.backup));
+        }
+        if state == State::Open && last.deadline > now {
+            return Err(Error::conflict(format!(
+                "job {job} is being worked on by {} until {}",
+                last.by, last.deadline
+            ))
+            .hint("wait for it, or until then: a job whose worker died is taken over after its deadline"));
+        }
+        claim.number = last.number + 1;
+        if state == State::Open {
+            claim.backup = last.backup;
+        }
+    }
+    let key = database.layout.claim(job, claim.number);
+    match database.write_record("claim", &key, &claim).await? {
+        Put::Created => Ok(Claimed::Ours(Box::new(claim))),
+        Put::Exists => Err(Error::conflict(format!("job {job} was claimed by somebody else just now"))),
+    }
+}
+
+async fn newest(database: &DatabaseVault, job: &str) -> Result<Option<Claim>> {
+    let prefix = database.layout.job(job);
+    let objects = store::list_all(database.store(), &prefix).await?;
+    let number = |key: &str| key.strip_prefix(&prefix)?.strip_prefix("claim-")?.strip_suffix(".json")?.parse().ok();
+    let newest = objects.into_iter().filter_map(|o| Some((number(&o.key)?, o.key))).max_by_key(|(n, _): &(u32, _)| *n);
+    match newest {
+        Some((_, key)) => database.read_record("claim", &key).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What became of the backup that a job's claims name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Done,
+    /// Published too late, or deleted: its name is used up, and asking again means another backup.
+    Withdrawn,
+}
+
+async fn state_of(database: &DatabaseVault, backup: &BackupId) -> Result<State> {
+    match database.store().head(&database.layout.manifest(backup)).await {
+        Ok(_) if database.tombstoned().await?.contains(backup) => Ok(State::Withdrawn),
+        Ok(_) => Ok(State::Done),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(State::Open),
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes that the job is done. For people and reports: what counts is the manifest.
+pub async fn finish(database: &DatabaseVault, claim: &Claim, at: Timestamp) -> Result<()> {
+    let result = JobResult {
+        vault: claim.vault,
+        database: claim.database.clone(),
+        job: claim.job.clone(),
+        backup: claim.backup.clone(),
+        at,
+        facts: Default::default(),
+    };
+    database.write_record("result", &database.layout.job_result(&claim.job), &result).await.map(drop)
+}
+
+/// A job id for somebody who asks once: never the same twice.
+pub fn unique_job(tier: &Tier, now: Timestamp) -> String {
+    let random = hex::encode(rand::rng().random::<[u8; 6]>());
+    format!("backup-{tier}-{}-{random}", now.as_second())
+}
+
+/// Whether a claim still has time to publish, by the store's clock.
+pub fn require_time_left(claim: &Claim, now: Timestamp) -> Result<()> {
+    if now < claim.deadline {
+        return Ok(());
+    }
+    let late = now - claim.deadline;
+    Err(Error::out_of_time(format!("the backup was ready {late:#} after its deadline, and is not published"))
+        .hint("give it more time (--deadline), more --jobs, or fewer tables"))
+}

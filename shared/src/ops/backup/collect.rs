@@ -1,0 +1,162 @@
+//! Gathers what became of each range into the tables' index parts.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::parent::Parent;
+use super::pipeline::{Message, Outcome, PartName, Work};
+use super::upload::{MetaPacks, Place};
+use crate::error::{Error, Result};
+use crate::model::{Chunk, Encoding, IndexPart, PackId, TableEntry, Tally};
+use crate::plan::read::{PART_RANGES, PlannedTable, ReadPlan};
+use crate::vault::piece::PieceKind;
+
+/// Collects messages until every sender is gone.
+pub struct Collector<'m> {
+    plan: Arc<ReadPlan>,
+    parent: Option<Arc<Parent>>,
+    meta: &'m mut MetaPacks,
+    open: HashMap<PartName, OpenPart>,
+    sealed: HashMap<PartName, (Tally, Place)>,
+    packs: HashSet<PackId>,
+    chunks: u64,
+    new_chunks: u64,
+}
+
+struct OpenPart {
+    ranges_left: u64,
+    chunks_left: i64,
+    chunks: Vec<Chunk>,
+}
+
+impl OpenPart {
+    fn is_complete(&self) -> bool {
+        self.ranges_left == 0 && self.chunks_left == 0
+    }
+}
+
+impl<'m> Collector<'m> {
+    pub fn new(work: &Work, meta: &'m mut MetaPacks) -> Self {
+        Self {
+            plan: Arc::clone(&work.plan),
+            parent: work.parent.clone(),
+            meta,
+            open: HashMap::new(),
+            sealed: HashMap::new(),
+            packs: HashSet::new(),
+            chunks: 0,
+            new_chunks: 0,
+        }
+    }
+
+    /// The first failure stops everything; the rest is only waited for.
+    pub async fn collect(
+        mut self,
+        inbox: &mut mpsc::UnboundedReceiver<Message>,
+        stop: &CancellationToken,
+    ) -> Result<Outcome> {
+        let mut failed = None;
+        while let Some(message) = inbox.recv().await {
+            if failed.is_some() {
+                continue;
+            }
+            if let Err(error) = self.take(message).await {
+                stop.cancel();
+                failed = Some(error);
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if stop.is_cancelled() => Err(Error::out_of_time("stopped on request while reading rows")),
+            None => self.finish().await,
+        }
+    }
+
+    async fn take(&mut self, message: Message) -> Result<()> {
+        let name = match message {
+            Message::Failed(error) => return Err(error),
+            Message::RangeRead { task, chunks } => {
+                let part = self.part(task.part());
+                part.ranges_left -= 1;
+                part.chunks_left += i64::from(chunks);
+                if chunks == 0 {
+                    let range = self.plan.tables[task.table].ranges.range(task.range);
+                    let empty = Chunk { range, part: 0, tally: Tally::default(), piece: None };
+                    self.part(task.part()).chunks.push(empty);
+                }
+                task.part()
+            }
+            Message::Placed { task, chunk, is_new } => {
+                self.chunks += 1;
+                self.new_chunks += u64::from(is_new);
+                let part = self.part(task.part());
+                part.chunks_left -= 1;
+                part.chunks.push(chunk);
+                task.part()
+            }
+        };
+        if self.part(name).is_complete() {
+            let part = self.open.remove(&name).expect("looked at above");
+            self.seal(name, part.chunks).await?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, name: PartName) -> &mut OpenPart {
+        let ranges = self.plan.tables[name.0].ranges.count() - name.1 * PART_RANGES;
+        let new = || OpenPart { ranges_left: ranges.min(PART_RANGES), chunks_left: 0, chunks: Vec::new() };
+        self.open.entry(name).or_insert_with(new)
+    }
+
+    async fn seal(&mut self, name: PartName, mut chunks: Vec<Chunk>) -> Result<()> {
+        chunks.sort_by_key(|chunk| (chunk.range.first, chunk.part));
+        let part = IndexPart { chunks };
+        self.packs.extend(part.packs());
+        let table = &self.plan.tables[name.0];
+        let known = self.parent.as_ref().and_then(|p| p.index(&table.name, table.ranges.range_blocks(), name.1));
+        let placed = self.meta.add(PieceKind::Index, part.to_bytes(), known).await?;
+        self.sealed.insert(name, (part.tally(), placed));
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<Outcome> {
+        self.meta.flush().await?;
+        let plan = Arc::clone(&self.plan);
+        let entries = plan.tables.iter().enumerate().map(|(number, table)| self.entry(number, table));
+        Ok(Outcome {
+            tables: entries.collect::<Result<_>>()?,
+            packs: self.packs.clone(),
+            chunks: self.chunks,
+            new_chunks: self.new_chunks,
+        })
+    }
+
+    fn entry(&self, number: usize, table: &PlannedTable) -> Result<TableEntry> {
+        let mut tally = Tally::default();
+        let mut parts = Vec::new();
+        for part in 0..table.ranges.parts() {
+            let missing = || Error::bug(format!("part {part} of {} was never finished", table.name));
+            let (rows, placed) = self.sealed.get(&(number, part)).ok_or_else(missing)?;
+            tally.add(rows);
+            parts.push(self.meta.at(*placed));
+        }
+        Ok(TableEntry {
+            name: table.name.clone(),
+            kind: table.kind,
+            oid: table.oid,
+            filenode: table.filenode,
+            unlogged: table.unlogged,
+            root: table.root.clone(),
+            columns: table.columns.clone(),
+            type_signature: table.type_signature.clone(),
+            condition: table.condition.clone(),
+            encoding: Encoding::Text,
+            range_blocks: table.ranges.range_blocks(),
+            tally,
+            parts,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! The parent: the one earlier backup whose pieces a new backup may refer to instead of storing them again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, Result};
+use crate::model::{Catalogue, ContentId, Manifest, PackId, PackList, PieceRef, Purpose, TableName};
+use crate::vault::DatabaseVault;
+
+/// Pieces by their content.
+pub type Known = HashMap<ContentId, PieceRef>;
+
+/// An earlier backup, opened for looking up pieces.
+pub struct Parent {
+    database: DatabaseVault,
+    pub manifest: Manifest,
+    pub packs: PackList,
+    pub catalogue: Catalogue,
+    /// Places in `catalogue.tables`.
+    tables: HashMap<TableName, usize>,
+    /// Never referred to again.
+    damaged: HashSet<PackId>,
+}
+
+impl Parent {
+    /// The newest live, complete backup under the current key. One that cannot be read is passed over with a warning, and
+    /// so are all when the records that say which are live are damaged: it costs space, not safety.
+    pub async fn choose(database: &DatabaseVault) -> Result<Option<Arc<Self>>> {
+        let live = match database.live().await {
+            Err(error) if error.kind() == ErrorKind::Verification => {
+                tracing::warn!(%error, "which backups are live cannot be told; everything is stored again");
+                return Ok(None);
+            }
+            live => live?,
+        };
+        for id in live {
+            match Self::open(database, &id).await {
+                Ok(Some(parent)) => return Ok(Some(Arc::new(parent))),
+                Ok(None) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Verification | ErrorKind::NotFound) => {
+                    tracing::warn!(backup_id = %id, %error, "an earlier backup is damaged; its pieces are not used again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open(database: &DatabaseVault, id: &crate::model::BackupId) -> Result<Option<Self>> {
+        let manifest = database.manifest(id).await?;
+        if manifest.purpose != Purpose::Backup || manifest.key != database.current_keys().id {
+            return Ok(None);
+        }
+        let packs = database.pack_list(&manifest).await?;
+        let catalogue = database.catalogue(&manifest).await?;
+        let damaged = database.damaged_packs().await?;
+        let tables = catalogue.tables.iter().enumerate().map(|(place, table)| (table.name.clone(), place)).collect();
+        Ok(Some(Self { database: database.clone(), manifest, packs, catalogue, tables, damaged }))
+    }
+
+    fn is_usable(&self, piece: &PieceRef) -> bool {
+        self.packs.contains(&piece.pack) && !self.damaged.contains(&piece.pack)
+    }
+
+    /// The parent's chunks of one index part of a table.
+    pub async fn part(&self, table: &TableName, range_blocks: u64, number: u64) -> Result<KnownPart> {
+        let Some(at) = self.index(table, range_blocks, number) else {
+            return Ok(KnownPart::default());
+        };
+        let part = match self.database.index_part(self.manifest.key, &at).await {
+            Ok(part) => part,
+            Err(error) if matches!(error.kind(), ErrorKind::Verification | ErrorKind::NotFound) => {
+                tracing::warn!(%table, %error, "an index of the earlier backup is damaged; the rows are stored again");
+                return Ok(KnownPart::default());
+            }
+            Err(error) => return Err(error),
+        };
+        let pieces = part.chunks.iter().filter_map(|chunk| chunk.piece);
+        Ok(KnownPart { chunks: pieces.filter(|piece| self.is_usable(piece)).map(|piece| (piece.id, piece)).collect() })
+    }
+
+    /// Where one index part of a table is, if it may be referred to.
+    pub fn index(&self, table: &TableName, range_blocks: u64, number: u64) -> Option<PieceRef> {
+        let entry = self.tables.get(table).map(|place| &self.catalogue.tables[*place])?;
+        let at = entry.parts.get(usize::try_from(number).ok()?)?;
+        (entry.range_blocks == range_blocks && self.is_usable(at)).then_some(*at)
+    }
+
+    /// The parent's schema dump, if it may be referred to.
+    pub fn schema(&self) -> Option<PieceRef> {
+        self.catalogue.schema.filter(|at| self.is_usable(at))
+    }
+}
+
+/// The parent's chunks of one index part.
+#[derive(Debug, Default)]
+pub struct KnownPart {
+    pub chunks: Known,
+}

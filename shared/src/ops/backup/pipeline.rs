@@ -1,0 +1,365 @@
+//! Rows on their way from the server into packs, with bounded memory.
+//!
+//! ```text
+//! readers (a thread and a session each)   sealers (threads)                          collector (this task)
+//!   COPY a range, cut at row ends  ──▶  fingerprint, content id ── in the parent? ──▶  index parts per table
+//!                                         └─ no: zstd, seal, pack ──▶ uploads ─────▶
+//! ```
+//!
+//! Queues between them are short, so a slow store slows the readers down. Whatever fails first stops all.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tokio::sync::{OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::collect::Collector;
+use super::pace::Pace;
+use super::parent::{KnownPart, Parent};
+use super::upload::{MetaPacks, Uploader};
+use crate::error::{Error, Result};
+use crate::model::{Chunk, PackId, PieceRef, TableEntry, TableKind, Tally};
+use crate::ops::{Event, Observer, Progress};
+use crate::plan::read::{PART_RANGES, Ranges, ReadPlan};
+use crate::postgres::copy_out::{Rows, read_range};
+use crate::postgres::snapshot::{Reader, Ticket};
+use crate::postgres::{Connector, Session};
+use crate::vault::keys::Keys;
+use crate::vault::pack::{ClosedPack, PackBuffer};
+use crate::vault::piece::{PieceKind, Sealer, content_id};
+
+/// After this many tables a reader lets go of its locks, so that the server's lock table never fills.
+const TABLES_PER_TRANSACTION: usize = 200;
+
+/// What the pipeline works with.
+pub struct Work {
+    pub connector: Connector,
+    pub ticket: Ticket,
+    pub plan: Arc<ReadPlan>,
+    pub parent: Option<Arc<Parent>>,
+    pub keys: Arc<Keys>,
+    /// See [`Rows`].
+    pub by_large_object_pages: bool,
+    /// zstd's.
+    pub level: i32,
+    pub jobs: usize,
+    pub max_rate_bytes_per_s: Option<u64>,
+    pub observer: Arc<dyn Observer>,
+    /// Cancelled by whoever wants it to stop, and by the pipeline itself when a part of it fails.
+    pub stop: CancellationToken,
+}
+
+/// What became of the rows.
+#[derive(Debug)]
+pub struct Outcome {
+    /// In the plan's order, with their index parts.
+    pub tables: Vec<TableEntry>,
+    /// Packs that hold the rows, earlier ones included.
+    pub packs: HashSet<PackId>,
+    pub chunks: u64,
+    pub new_chunks: u64,
+}
+
+/// A range of one table to read: numbers into the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Task {
+    pub table: usize,
+    pub range: u64,
+}
+
+/// `(table, part)`
+pub(super) type PartName = (usize, u64);
+
+impl Task {
+    pub fn part(self) -> PartName {
+        (self.table, self.range / PART_RANGES)
+    }
+}
+
+/// Rows that were read, before anything was done to them.
+struct RawChunk {
+    task: Task,
+    part: u32,
+    text: Vec<u8>,
+    known: Arc<KnownPart>,
+}
+
+/// What threads tell the collector.
+pub(super) enum Message {
+    /// A range was read to its end and gave this many chunks.
+    RangeRead {
+        task: Task,
+        chunks: u32,
+    },
+    /// Where a chunk is.
+    Placed {
+        task: Task,
+        chunk: Chunk,
+        is_new: bool,
+    },
+    Failed(Error),
+}
+
+/// A chunk that waits for its pack.
+struct Placement {
+    task: Task,
+    part: u32,
+    tally: Tally,
+}
+
+/// What all threads share.
+pub(super) struct Shared {
+    pub work: Work,
+    tasks: Mutex<VecDeque<Task>>,
+    /// Ranges of tables that a reader could not lock at once.
+    left_over: Mutex<Vec<Task>>,
+    known: Mutex<HashMap<PartName, Arc<OnceCell<Arc<KnownPart>>>>>,
+    runtime: tokio::runtime::Handle,
+    pace: Pace,
+    uploads: Uploader,
+    pack: Mutex<PackBuffer<Placement>>,
+    messages: mpsc::UnboundedSender<Message>,
+}
+
+/// Reads every range of the plan and stores what the parent does not have. `coordinator` is the session that holds the
+/// snapshot: it reads what readers cannot lock.
+pub async fn run(work: Work, coordinator: &Session, uploads: &Uploader, meta: &mut MetaPacks) -> Result<Outcome> {
+    let plan = Arc::clone(&work.plan);
+    let stop = work.stop.clone();
+    let (messages, mut inbox) = mpsc::unbounded_channel();
+    let collector = Collector::new(&work, meta);
+    let all = |table: usize| (0..plan.tables[table].ranges.count()).map(move |range| Task { table, range });
+    let shared = Arc::new(Shared {
+        tasks: Mutex::new((0..plan.tables.len()).flat_map(all).collect()),
+        left_over: Mutex::default(),
+        known: Mutex::default(),
+        runtime: tokio::runtime::Handle::current(),
+        pace: Pace::new(work.max_rate_bytes_per_s),
+        uploads: uploads.clone(),
+        pack: Mutex::default(),
+        messages,
+        work,
+    });
+    let feeding = async {
+        let fed = feed(shared, coordinator).await;
+        if fed.is_err() {
+            stop.cancel();
+        }
+        fed
+    };
+    let (fed, collected) = tokio::join!(feeding, collector.collect(&mut inbox, &stop));
+    // What failed first is what stopped the other.
+    let outcome = collected?;
+    fed.map(|()| outcome)
+}
+
+/// Starts the threads, sees all rows through to the last pack, and lets go of everything.
+async fn feed(shared: Arc<Shared>, coordinator: &Session) -> Result<()> {
+    let sealer_count = thread::available_parallelism().map_or(2, usize::from).min(shared.work.jobs + 1);
+    let (raw, to_seal) = flume::bounded(sealer_count + 1);
+    let readers = (0..shared.work.jobs).map(|_| {
+        let (shared, raw) = (Arc::clone(&shared), raw.clone());
+        start("lifeboat-reader", move || read_all(&shared, &raw))
+    });
+    let readers = readers.collect::<Result<Vec<_>>>()?;
+    let sealers = (0..sealer_count).map(|_| {
+        let (shared, to_seal) = (Arc::clone(&shared), to_seal.clone());
+        start("lifeboat-sealer", move || seal_all(&shared, &to_seal))
+    });
+    let sealers = sealers.collect::<Result<Vec<_>>>()?;
+    drop(to_seal);
+    join(readers).await?;
+    let left_over = std::mem::take(&mut *shared.left_over.lock().expect("no panic while held"));
+    for task in left_over {
+        if shared.work.stop.is_cancelled() {
+            break;
+        }
+        read_task(&shared, coordinator, task, &raw).await?;
+    }
+    drop(raw);
+    join(sealers).await?;
+    let last = shared.pack.lock().expect("no panic while held").close();
+    if let Some(pack) = last {
+        let store = move || store_pack(&shared, pack);
+        tokio::task::spawn_blocking(store).await.map_err(|e| Error::bug("storing a pack failed").because(e))?;
+    }
+    Ok(())
+}
+
+type Thread = thread::JoinHandle<Result<()>>;
+
+fn start(name: &str, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Thread> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|e| Error::bug("cannot start a thread").because(e))
+}
+
+/// Waits for all of them; gives the first error.
+async fn join(threads: Vec<Thread>) -> Result<()> {
+    let wait = move || {
+        let ended = threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(Error::bug("a thread panicked"))));
+        ended.fold(Ok(()), Result::and)
+    };
+    tokio::task::spawn_blocking(wait).await.map_err(|e| Error::bug("waiting for threads failed").because(e))?
+}
+
+impl Shared {
+    fn next_task(&self) -> Option<Task> {
+        self.tasks.lock().expect("no panic while held").pop_front()
+    }
+
+    /// Tells the collector; it outlives all who send, unless it failed and is only waiting for them to end.
+    fn tell(&self, message: Message) {
+        let _ = self.messages.send(message);
+    }
+
+    /// What the parent has of a part; read once, by the runtime that owns the store's connections.
+    async fn known(self: &Arc<Self>, part: PartName) -> Result<Arc<KnownPart>> {
+        let Some(parent) = &self.work.parent else {
+            return Ok(Arc::default());
+        };
+        let cell = Arc::clone(self.known.lock().expect("no panic while held").entry(part).or_default());
+        let read = || async {
+            let (parent, table) = (Arc::clone(parent), &self.work.plan.tables[part.0]);
+            let (name, range_blocks) = (table.name.clone(), table.ranges.range_blocks());
+            let reading = self.runtime.spawn(async move { parent.part(&name, range_blocks, part.1).await });
+            reading.await.map_err(|e| Error::bug("reading the parent failed").because(e))?.map(Arc::new)
+        };
+        cell.get_or_try_init(read).await.cloned()
+    }
+}
+
+/// A reader thread: its session runs on a runtime of its own, which is what makes it as fast as the server.
+fn read_all(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Error::bug("cannot start a reader").because(e))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            () = shared.work.stop.cancelled() => Ok(()),
+            result = read_tasks(shared, raw) => result,
+        }
+    });
+    if let Err(error) = result {
+        shared.tell(Message::Failed(error));
+    }
+    Ok(())
+}
+
+async fn read_tasks(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Result<()> {
+    let reader = Reader::join(&shared.work.connector, &shared.work.ticket).await?;
+    let mut locked = HashSet::new();
+    while let Some(task) = shared.next_task() {
+        if !locked.contains(&task.table) {
+            if locked.len() >= TABLES_PER_TRANSACTION {
+                reader.begin_again().await?;
+                locked.clear();
+            }
+            let table = &shared.work.plan.tables[task.table];
+            if table.kind != TableKind::LargeObjects && !reader.try_lock(&table.name).await? {
+                shared.left_over.lock().expect("no panic while held").push(task);
+                continue;
+            }
+            locked.insert(task.table);
+        }
+        read_task(shared, &reader.session, task, raw).await?;
+    }
+    reader.session.close().await;
+    Ok(())
+}
+
+async fn read_task(shared: &Arc<Shared>, session: &Session, task: Task, raw: &flume::Sender<RawChunk>) -> Result<()> {
+    let table = &shared.work.plan.tables[task.table];
+    let known = shared.known(task.part()).await?;
+    let rows = Rows {
+        table: &table.name,
+        kind: table.kind,
+        columns: &table.columns,
+        condition: table.condition.as_deref(),
+        by_blocks: matches!(table.ranges, Ranges::Blocks { .. }),
+        encoding: &shared.work.connector.identity().server_encoding,
+        by_large_object_pages: shared.work.by_large_object_pages,
+    };
+    let mut chunks = 0;
+    let sink = async |text: Vec<u8>| {
+        shared.pace.wait(text.len() as u64).await;
+        let chunk = RawChunk { task, part: chunks, text, known: Arc::clone(&known) };
+        chunks += 1;
+        // The sealers end before the readers only when something failed, and that is told by whoever failed.
+        raw.send_async(chunk).await.map_err(|_| Error::out_of_time("reading was stopped"))
+    };
+    read_range(session, rows, table.ranges.range(task.range), sink).await?;
+    shared.tell(Message::RangeRead { task, chunks });
+    let expected_bytes = table.heap_bytes / table.ranges.count();
+    shared.work.observer.on(&Event::Advance(Progress { expected_bytes, ..Progress::default() }));
+    Ok(())
+}
+
+/// A sealer thread.
+fn seal_all(shared: &Arc<Shared>, raw: &flume::Receiver<RawChunk>) -> Result<()> {
+    let mut sealer = Sealer::new(&shared.work.keys, shared.work.level)?;
+    for chunk in raw {
+        if shared.work.stop.is_cancelled() {
+            break;
+        }
+        if let Err(error) = seal(shared, &mut sealer, &chunk) {
+            shared.tell(Message::Failed(error));
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn seal(shared: &Arc<Shared>, sealer: &mut Sealer<'_>, raw: &RawChunk) -> Result<()> {
+    require_restorable(shared, raw)?;
+    let tally = Tally::of_copy_text(&raw.text);
+    let id = content_id(&shared.work.keys, PieceKind::Chunk, &raw.text);
+    let mut done = Progress { plaintext_bytes: tally.plaintext_bytes, rows: tally.rows, ..Progress::default() };
+    let placement = Placement { task: raw.task, part: raw.part, tally };
+    let full = match raw.known.chunks.get(&id) {
+        Some(piece) => {
+            done.reused_bytes = piece.length;
+            shared.tell(shared.placed(placement, *piece, false));
+            None
+        }
+        None => {
+            let piece = sealer.seal(PieceKind::Chunk, id, &raw.text)?;
+            done.new_bytes = piece.bytes.len() as u64;
+            shared.pack.lock().expect("no panic while held").push(placement, &piece)
+        }
+    };
+    shared.work.observer.on(&Event::Advance(done));
+    if let Some(pack) = full {
+        store_pack(shared, pack);
+    }
+    Ok(())
+}
+
+/// Some types can hold what no COPY takes back (`"char"` before 15, functions in C): the text must be valid in the
+/// database's own encoding, or the backup would not restore.
+fn require_restorable(shared: &Shared, raw: &RawChunk) -> Result<()> {
+    let encoding = &shared.work.connector.identity().server_encoding;
+    if encoding != "UTF8" || std::str::from_utf8(&raw.text).is_ok() {
+        return Ok(());
+    }
+    let table = &shared.work.plan.tables[raw.task.table].name;
+    Err(Error::preflight(format!("{table} holds a value that is not valid {encoding}: no restore would accept it"))
+        .hint(format!("repair that row, or leave the rows out with --exclude-table-data {table}")))
+}
+
+/// Blocks until an upload slot is free.
+fn store_pack(shared: &Arc<Shared>, pack: ClosedPack<Placement>) {
+    let this = Arc::clone(shared);
+    shared.uploads.store(pack, move |stored| match stored {
+        Ok(pieces) => pieces.into_iter().for_each(|(placement, piece)| this.tell(this.placed(placement, piece, true))),
+        Err(error) => this.tell(Message::Failed(error)),
+    });
+}
+
+impl Shared {
+    fn placed(&self, placement: Placement, piece: PieceRef, is_new: bool) -> Message {
+        let Placement { task, part, tally } = placement;
+        let range = self.work.plan.tables[task.table].ranges.range(task.range);
+        Message::Placed { task, chunk: Chunk { range, part, tally, piece: Some(piece) }, is_new }
+    }
+}

@@ -1,0 +1,53 @@
+//! The last step: one create-only PUT makes the backup exist.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{BackupId, Claim, Manifest, Tombstone};
+use crate::vault::DatabaseVault;
+
+use super::claim::require_time_left;
+
+/// Publishes the manifest within the claim's time, or not at all.
+///
+/// The PUT is not repeated by itself: a late duplicate would be a backup that nobody waits for. When its reply is lost, what
+/// the vault holds decides. The store's own time of the write is checked afterwards: a manifest that came too late may refer
+/// to what a sweep has taken, so it gets a tombstone at once.
+pub async fn publish(database: &DatabaseVault, manifest: &Manifest, claim: &Claim) -> Result<()> {
+    require_time_left(claim, database.vault.now().await?)?;
+    match database.publish(manifest).await {
+        Ok(()) => {}
+        Err(error) if is_there(database, manifest).await => {
+            tracing::warn!(backup_id = %manifest.id, %error, "the reply to the manifest was lost, but it is there");
+        }
+        Err(error) => return Err(error),
+    }
+    let written = database.store().head(&database.layout.manifest(&manifest.id)).await?.info.modified;
+    match require_time_left(claim, written) {
+        Ok(()) => Ok(()),
+        Err(late) => {
+            withdraw(database, &manifest.id, &claim.by).await?;
+            Err(late)
+        }
+    }
+}
+
+async fn is_there(database: &DatabaseVault, manifest: &Manifest) -> bool {
+    database.manifest(&manifest.id).await.is_ok_and(|there| there.attempt == manifest.attempt)
+}
+
+async fn withdraw(database: &DatabaseVault, id: &BackupId, by: &str) -> Result<()> {
+    let tombstone = Tombstone {
+        vault: database.vault.id(),
+        database: database.name.clone(),
+        backup: id.clone(),
+        number: 1,
+        reason: "published after its deadline".to_owned(),
+        by: by.to_owned(),
+        at: database.vault.now().await?,
+    };
+    let written = database.write_record("tombstone", &database.layout.tombstone(id, 1), &tombstone).await;
+    written.map(drop).map_err(|error| {
+        Error::new(ErrorKind::Vault, format!("backup {id} was published too late and could not be withdrawn"))
+            .because(error)
+            .hint(format!("delete it: lifeboat delete {id}"))
+    })
+}

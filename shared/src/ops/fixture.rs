@@ -1,0 +1,200 @@
+//! Small vaults in memory, for tests of what reads them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::{
+    BackupId, Catalogue, ClusterIdentity, Collation, DatabaseIdentity, DatabaseProperties, Depth, Hold, HoldRelease,
+    Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Tombstone, ToolVersions,
+    Totals, Verdict, WrappedKey,
+};
+use crate::store::memory::MemoryStore;
+use crate::vault::keys::MasterKey;
+use crate::vault::piece::{PieceKind, Sealer, content_id};
+use crate::vault::{DatabaseVault, Vault, pack};
+
+/// A new vault with one database.
+pub async fn database(name: &str) -> (Arc<Vault>, DatabaseVault) {
+    let vault = Vault::init(Arc::new(MemoryStore::new()), MasterKey::random(), 72, 24).await.unwrap();
+    let vault = Arc::new(vault);
+    let db = another_database(&vault, name).await;
+    (vault, db)
+}
+
+pub async fn another_database(vault: &Arc<Vault>, name: &str) -> DatabaseVault {
+    let identity = DatabaseIdentity {
+        vault: vault.id(),
+        database: name.parse().unwrap(),
+        system_identifier: "7".to_owned(),
+        database_oid: 5,
+        database_name: name.to_owned(),
+    };
+    vault.database_or_new(&identity, false).await.unwrap()
+}
+
+/// A backup without tables.
+pub struct Backup {
+    id: BackupId,
+    at: Timestamp,
+    tags: BTreeMap<String, String>,
+    packs: Vec<PackId>,
+}
+
+impl Backup {
+    pub fn new(at: &str, tier: &str) -> Self {
+        let at = at.parse().unwrap();
+        Self { id: BackupId::new(at, &tier.parse().unwrap()), at, tags: BTreeMap::new(), packs: Vec::new() }
+    }
+
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Says that it needs a pack, which need not exist.
+    pub fn pack(mut self, pack: PackId) -> Self {
+        self.packs.push(pack);
+        self
+    }
+
+    pub async fn publish(self, db: &DatabaseVault) -> BackupId {
+        let catalogue = store_catalogue(db).await;
+        let entry = |pack| PackEntry { pack, size_bytes: 1, origin: PackOrigin::New };
+        let list = Bytes::from(PackList(self.packs.into_iter().map(entry).collect()).to_bytes());
+        let pack_list = pack::pack_id(&list);
+        db.put_pack(pack_list, list.clone()).await.unwrap();
+        let manifest = Manifest {
+            vault: db.vault.id(),
+            database: db.name.clone(),
+            id: self.id.clone(),
+            attempt: "1".to_owned(),
+            tier: self.id.tier(),
+            tags: self.tags,
+            purpose: Purpose::Backup,
+            source: "postgresql".to_owned(),
+            cluster: cluster(),
+            snapshot: SnapshotFacts {
+                snapshot: "3:3:".to_owned(),
+                lsn: Lsn(1),
+                database_oid: 5,
+                taken_at: self.at,
+                replayed_at: None,
+            },
+            encoding: "UTF8".to_owned(),
+            locale: "C".to_owned(),
+            started_at: self.at,
+            finished_at: self.at,
+            totals: Totals::default(),
+            parent: None,
+            listed_at: self.at,
+            catalogue,
+            pack_list,
+            pack_list_bytes: list.len() as u64,
+            key: db.current_keys().id,
+            wrapped_key: WrappedKey::Master { sealed: String::new() },
+            tools: ToolVersions { lifeboat: "0".to_owned(), pg_dump: "0".to_owned() },
+        };
+        db.publish(&manifest).await.unwrap();
+        self.id
+    }
+}
+
+async fn store_catalogue(db: &DatabaseVault) -> PieceRef {
+    let plaintext = serde_json::to_vec(&catalogue()).unwrap();
+    let keys = db.current_keys();
+    let id = content_id(keys, PieceKind::Catalogue, &plaintext);
+    let sealed = Sealer::new(keys, 1).unwrap().seal(PieceKind::Catalogue, id, &plaintext).unwrap();
+    let (length, pack) = (sealed.bytes.len() as u64, pack::pack_id(&sealed.bytes));
+    db.put_pack(pack, sealed.bytes.into()).await.unwrap();
+    PieceRef { id, pack, offset: 0, length, plaintext_bytes: plaintext.len() as u64 }
+}
+
+fn catalogue() -> Catalogue {
+    Catalogue {
+        database: DatabaseProperties {
+            name: "shop".to_owned(),
+            owner: "shop".to_owned(),
+            encoding: "UTF8".to_owned(),
+            collation: Collation {
+                provider: "libc".to_owned(),
+                collate: "C".to_owned(),
+                ctype: "C".to_owned(),
+                locale: None,
+                icu_rules: None,
+                version: None,
+            },
+            connection_limit: -1,
+            comment: None,
+            privileges: None,
+            settings: Vec::new(),
+        },
+        tables: Vec::new(),
+        sequences: Vec::new(),
+        large_objects: Vec::new(),
+        populated_views: Vec::new(),
+        extensions: Vec::new(),
+        roles: Vec::new(),
+        skipped: Vec::new(),
+        schema: None,
+        schema_entries: 0,
+    }
+}
+
+fn cluster() -> ClusterIdentity {
+    ClusterIdentity {
+        system_identifier: "7".to_owned(),
+        timeline: 1,
+        postmaster_started_at: Timestamp::UNIX_EPOCH,
+        version: 170_002,
+        version_text: "PostgreSQL 17.2".to_owned(),
+        is_replica: false,
+    }
+}
+
+/// A success, now.
+pub fn verdict(db: &DatabaseVault, id: &BackupId, depth: Depth) -> Verdict {
+    Verdict {
+        vault: db.vault.id(),
+        database: db.name.clone(),
+        backup: id.clone(),
+        depth,
+        ok: true,
+        at: Timestamp::now(),
+        duration_ms: 1,
+        findings: Vec::new(),
+        lifeboat: "0".to_owned(),
+    }
+}
+
+pub fn hold(db: &DatabaseVault, id: &BackupId, name: &str) -> Hold {
+    Hold {
+        vault: db.vault.id(),
+        database: db.name.clone(),
+        backup: id.clone(),
+        hold: name.to_owned(),
+        reason: "audit".to_owned(),
+        by: "test".to_owned(),
+        at: Timestamp::now(),
+        until: None,
+    }
+}
+
+pub fn release(hold: &Hold) -> HoldRelease {
+    let Hold { vault, database, backup, hold, reason, by, at, .. } = hold.clone();
+    HoldRelease { vault, database, backup, hold, reason, by, at }
+}
+
+pub fn tombstone(db: &DatabaseVault, id: &BackupId) -> Tombstone {
+    Tombstone {
+        vault: db.vault.id(),
+        database: db.name.clone(),
+        backup: id.clone(),
+        number: 1,
+        reason: "test".to_owned(),
+        by: "test".to_owned(),
+        at: Timestamp::now(),
+    }
+}

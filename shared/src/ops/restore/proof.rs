@@ -1,0 +1,243 @@
+//! The proof: every table of the target is read back the way the source was, and must have its rows and fingerprint.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tokio_util::sync::CancellationToken;
+
+use super::rows::Load;
+use crate::error::{Error, Result};
+use crate::model::{BlockRange, Column, TableKind, TableName, Tally};
+use crate::ops::{Event, Observer, Progress};
+use crate::plan::read::RANGE_BLOCKS;
+use crate::postgres::copy_out::{Rows, may_read_large_object_pages, read_range};
+use crate::postgres::quote::qualified;
+use crate::postgres::session::{reader_settings, set_local};
+use crate::postgres::{Connector, from_postgres};
+
+/// A table to read back.
+struct Wanted {
+    table: TableName,
+    kind: TableKind,
+    columns: Vec<Column>,
+    condition: Option<String>,
+}
+
+/// What must come out, for a table or for the leaves of a partitioned table together.
+#[derive(Default)]
+struct Group {
+    expected: Tally,
+    found: Tally,
+    members: Vec<TableName>,
+}
+
+struct Shared {
+    target: Connector,
+    encoding: String,
+    wanted: Vec<Wanted>,
+    /// Numbers into `wanted`, with a range of each.
+    tasks: Mutex<VecDeque<(usize, BlockRange)>>,
+    found: Mutex<BTreeMap<usize, Tally>>,
+    failed: Mutex<Option<Error>>,
+    observer: Arc<dyn Observer>,
+    stop: CancellationToken,
+}
+
+/// Tables that do not hold what the backup says. Rows that were loaded through a partitioned root are proven as a sum over
+/// its leaves, because they may lie in other leaves here.
+///
+/// Errors: `Database`, `OutOfTime`; a difference is not an error.
+pub async fn differences(
+    target: &Connector,
+    loads: &[Load],
+    encoding: &str,
+    jobs: usize,
+    observer: &Arc<dyn Observer>,
+    stop: &CancellationToken,
+) -> Result<Vec<TableName>> {
+    let wanted: Vec<Wanted> = loads.iter().map(wanted).collect();
+    let tasks = plan_tasks(target, &wanted).await?;
+    let shared = Arc::new(Shared {
+        target: target.clone(),
+        encoding: encoding.to_owned(),
+        wanted,
+        tasks: Mutex::new(tasks),
+        found: Mutex::default(),
+        failed: Mutex::default(),
+        observer: Arc::clone(observer),
+        stop: stop.clone(),
+    });
+    let threads: Vec<_> = (0..jobs)
+        .map(|_| {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name("lifeboat-prover".to_owned()).spawn(move || prove_all(&shared))
+        })
+        .collect::<std::io::Result<_>>()
+        .map_err(|e| Error::bug("cannot start a thread").because(e))?;
+    let join = move || threads.into_iter().map(|t| t.join()).filter(Result::is_err).count();
+    let panicked = tokio::task::spawn_blocking(join).await.map_err(|e| Error::bug("the proof failed").because(e))?;
+    if let Some(error) = shared.failed.lock().expect("no panic while held").take() {
+        return Err(error);
+    }
+    if panicked > 0 {
+        return Err(Error::bug("a prover panicked"));
+    }
+    if stop.is_cancelled() {
+        return Err(Error::out_of_time("stopped on request while proving the rows")
+            .hint("run the same restore again: it goes on where it stopped"));
+    }
+    let found = std::mem::take(&mut *shared.found.lock().expect("no panic while held"));
+    Ok(compare(loads, &found))
+}
+
+fn wanted(load: &Load) -> Wanted {
+    let entry = &load.entry;
+    Wanted {
+        // Rows that went through a root are found in its leaves.
+        table: if load.into == entry.name || entry.root.as_ref() == Some(&load.into) {
+            entry.name.clone()
+        } else {
+            load.into.clone()
+        },
+        kind: entry.kind,
+        columns: entry.columns.clone(),
+        condition: entry.condition.clone(),
+    }
+}
+
+/// The number of each load, and what was found for it, in groups of what belongs together.
+fn compare(loads: &[Load], found: &BTreeMap<usize, Tally>) -> Vec<TableName> {
+    let mut groups: BTreeMap<&TableName, Group> = BTreeMap::new();
+    for (number, load) in loads.iter().enumerate() {
+        let group = groups.entry(&load.into).or_default();
+        group.expected.add(&load.entry.tally);
+        group.found.add(found.get(&number).unwrap_or(&Tally::default()));
+        group.members.push(load.entry.name.clone());
+    }
+    let different = groups.into_values().filter(|group| group.expected != group.found);
+    different.flat_map(|group| group.members).collect()
+}
+
+async fn plan_tasks(target: &Connector, wanted: &[Wanted]) -> Result<VecDeque<(usize, BlockRange)>> {
+    let session = target.connect().await?;
+    let names: Vec<String> = wanted.iter().map(|wanted| qualified(&wanted.table)).collect();
+    let sql = "SELECT n::int8, coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass(name)), 0),
+                      pg_catalog.current_setting('block_size')::int8
+               FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS t(name, n)";
+    let rows = session.query(sql, &[&names]).await.map_err(|e| from_postgres("sizing the restored tables", e))?;
+    let mut sizes: Vec<(usize, u64)> = rows
+        .iter()
+        .map(|row| {
+            let number = usize::try_from(row.get::<_, i64>(0) - 1).expect("numbered from 1");
+            (number, row.get::<_, i64>(1).unsigned_abs().div_ceil(row.get::<_, i64>(2).unsigned_abs().max(1)))
+        })
+        .collect();
+    session.close().await;
+    sizes.sort_by_key(|(_, blocks)| std::cmp::Reverse(*blocks));
+    let ranges = |(number, blocks): (usize, u64)| {
+        let count = match wanted[number].kind {
+            TableKind::LargeObjects => 1,
+            TableKind::Table | TableKind::Partition => blocks.div_ceil(RANGE_BLOCKS).max(1),
+        };
+        (0..count).map(move |range| {
+            let end = (range + 1 < count).then_some((range + 1) * RANGE_BLOCKS);
+            (number, BlockRange { first: range * RANGE_BLOCKS, end })
+        })
+    };
+    Ok(sizes.into_iter().flat_map(ranges).collect())
+}
+
+/// A prover thread.
+fn prove_all(shared: &Shared) {
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::bug("cannot start a prover").because(e))
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = shared.stop.cancelled() => Ok(()),
+                    result = prove(shared) => result,
+                }
+            })
+        });
+    if let Err(error) = result {
+        shared.failed.lock().expect("no panic while held").get_or_insert(error);
+        shared.stop.cancel();
+    }
+}
+
+async fn prove(shared: &Shared) -> Result<()> {
+    let session = shared.target.connect().await?;
+    let settings = set_local(&reader_settings(shared.target.identity(), std::time::Duration::from_secs(60)));
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}");
+    session.batch_execute(&begin).await.map_err(|e| from_postgres("preparing a session for the proof", e))?;
+    let by_large_object_pages = may_read_large_object_pages(&session).await?;
+    loop {
+        let next = shared.tasks.lock().expect("no panic while held").pop_front();
+        let Some((number, range)) = next else { break };
+        let wanted = &shared.wanted[number];
+        let rows = Rows {
+            table: &wanted.table,
+            kind: wanted.kind,
+            columns: &wanted.columns,
+            condition: wanted.condition.as_deref(),
+            by_blocks: wanted.kind != TableKind::LargeObjects,
+            encoding: &shared.encoding,
+            by_large_object_pages,
+        };
+        let mut tally = Tally::default();
+        read_range(&session, rows, range, async |text| {
+            tally.add(&Tally::of_copy_text(&text));
+            Ok(())
+        })
+        .await?;
+        let bytes = tally.plaintext_bytes;
+        let progress =
+            Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows: tally.rows, ..Progress::default() };
+        shared.observer.on(&Event::Advance(progress));
+        shared.found.lock().expect("no panic while held").entry(number).or_default().add(&tally);
+    }
+    session.close().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Encoding, Fingerprint, TableEntry};
+
+    fn load(name: &str, into: &str, sum: u128) -> Load {
+        let entry = TableEntry {
+            name: TableName::new("s", name),
+            kind: TableKind::Table,
+            oid: 1,
+            filenode: 1,
+            unlogged: false,
+            root: None,
+            columns: vec![],
+            type_signature: String::new(),
+            condition: None,
+            encoding: Encoding::Text,
+            range_blocks: 256,
+            tally: tally(sum),
+            parts: vec![],
+        };
+        Load { entry, into: TableName::new("s", into) }
+    }
+
+    fn tally(sum: u128) -> Tally {
+        Tally { rows: 1, plaintext_bytes: 2, fingerprint: Fingerprint(sum) }
+    }
+
+    #[test]
+    fn leaves_that_were_loaded_through_their_root_are_proven_as_a_sum() {
+        let loads = [load("a", "a", 1), load("leaf1", "root", 2), load("leaf2", "root", 3), load("b", "b", 4)];
+        let found = |sums: [u128; 4]| sums.iter().enumerate().map(|(n, sum)| (n, tally(*sum))).collect();
+        assert!(compare(&loads, &found([1, 3, 2, 4])).is_empty());
+        assert_eq!(compare(&loads, &found([1, 2, 3, 5])), [TableName::new("s", "b")]);
+        assert_eq!(compare(&loads, &found([1, 2, 4, 4])).len(), 2);
+        assert_eq!(compare(&loads[..1], &BTreeMap::new()), [TableName::new("s", "a")]);
+    }
+}

@@ -1,0 +1,394 @@
+//! Rows on their way from the vault into the target.
+//!
+//! A table's chunks are loaded in segments, each in one transaction with a record that it was: a restore that died goes on
+//! with the others. Loaders are threads with a session each; what they read comes through the runtime that owns the
+//! store's connections.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
+
+use super::record::Record;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Chunk, Column, KeyId, PackId, PieceRef, Skipped, TableEntry, TableKind, TableName, Tally};
+use crate::ops::{Event, Observer, Progress};
+use crate::postgres::copy_in::{self, write_large_object_pages, write_rows};
+use crate::postgres::{Connector, Session, from_postgres};
+use crate::vault::DatabaseVault;
+use crate::vault::piece::{Opener, PieceKind};
+
+/// Plaintext in one segment: a transaction's worth of work, and what a loader holds in memory.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// Pieces in one pack that are this near each other are read with one request.
+const GAP_BYTES: u64 = 128 << 10;
+
+/// A table to load, and where its rows go.
+#[derive(Debug, Clone)]
+pub struct Load {
+    pub entry: TableEntry,
+    /// The table itself, or its partitioned root, or another table with the same columns.
+    pub into: TableName,
+}
+
+/// What loaders share.
+pub struct Loading {
+    pub database: DatabaseVault,
+    pub key: KeyId,
+    pub target: Connector,
+    /// Pins a session's settings, as one query.
+    pub settings: String,
+    /// Of the rows' text.
+    pub encoding: String,
+    pub jobs: usize,
+    pub skip_damaged: bool,
+    pub observer: Arc<dyn Observer>,
+    pub stop: CancellationToken,
+}
+
+/// Consecutive chunks of one table.
+#[derive(Debug, Clone)]
+struct Segment {
+    load: Arc<Load>,
+    number: i32,
+    chunks: Vec<Chunk>,
+}
+
+/// What became of the rows.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Tables that refused rows, with the first refusal of each: they may need what is not there yet.
+    pub refused: Vec<(TableName, Refusal)>,
+    /// Rows that could not be read from the vault.
+    pub damaged: Vec<Skipped>,
+}
+
+/// Why a table did not take its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: String,
+    /// The check constraint or partition bound that did not hold, where it was one.
+    pub constraint: Option<String>,
+    /// A leaf refused a row that belongs to it by the source's bounds or hashes.
+    pub is_partition_bound: bool,
+}
+
+struct Shared {
+    loading: Loading,
+    segments: Mutex<VecDeque<Segment>>,
+    refused: Mutex<Vec<(TableName, Refusal)>>,
+    damaged: Mutex<Vec<Skipped>>,
+    failed: Mutex<Option<Error>>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// Loads the tables, but for the segments that the target has recorded as `done`.
+///
+/// Errors: `Verification` for a damaged piece unless damaged ones are skipped; `Database`, `Vault`, `OutOfTime`.
+pub async fn load(loading: Loading, loads: Vec<Load>, done: &HashSet<(String, i32)>) -> Result<Loaded> {
+    let segments = plan_segments(&loading, loads, done).await?;
+    let (jobs, stop) = (loading.jobs, loading.stop.clone());
+    let shared = Arc::new(Shared {
+        loading,
+        segments: Mutex::new(segments.into()),
+        refused: Mutex::default(),
+        damaged: Mutex::default(),
+        failed: Mutex::default(),
+        runtime: tokio::runtime::Handle::current(),
+    });
+    let threads: Vec<_> = (0..jobs)
+        .map(|_| {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name("lifeboat-loader".to_owned()).spawn(move || load_all(&shared))
+        })
+        .collect::<std::io::Result<_>>()
+        .map_err(|e| Error::bug("cannot start a thread").because(e))?;
+    let join = move || threads.into_iter().map(|t| t.join()).filter(Result::is_err).count();
+    let panicked = tokio::task::spawn_blocking(join).await.map_err(|e| Error::bug("loading failed").because(e))?;
+    if let Some(error) = shared.failed.lock().expect("no panic while held").take() {
+        return Err(error);
+    }
+    if panicked > 0 {
+        return Err(Error::bug("a loader panicked"));
+    }
+    if stop.is_cancelled() {
+        return Err(Error::out_of_time("stopped on request while loading rows")
+            .hint("run the same restore again: it goes on where it stopped"));
+    }
+    let refused = std::mem::take(&mut *shared.refused.lock().expect("no panic while held"));
+    let damaged = std::mem::take(&mut *shared.damaged.lock().expect("no panic while held"));
+    Ok(Loaded { refused, damaged })
+}
+
+/// Largest tables first.
+async fn plan_segments(loading: &Loading, mut loads: Vec<Load>, done: &HashSet<(String, i32)>) -> Result<Vec<Segment>> {
+    loads.sort_by_key(|load| std::cmp::Reverse(load.entry.tally.plaintext_bytes));
+    let mut segments = Vec::new();
+    for load in loads {
+        let load = Arc::new(load);
+        let mut chunks = Vec::new();
+        for at in &load.entry.parts {
+            match loading.database.index_part(loading.key, at).await {
+                Ok(part) => chunks.extend(part.chunks.into_iter().filter(|chunk| chunk.piece.is_some())),
+                Err(error) if loading.skip_damaged && error.kind() == ErrorKind::Verification => {
+                    tracing::warn!(table = %load.entry.name, %error, "an index is damaged; the rows that it lists are lost");
+                }
+                Err(error) => return Err(error.context(format!("the index of {}", load.entry.name))),
+            }
+        }
+        let cut = cut_segments(&chunks).into_iter().enumerate().map(|(number, chunks)| Segment {
+            load: Arc::clone(&load),
+            number: i32::try_from(number).expect("fewer than two billion segments"),
+            chunks,
+        });
+        segments.extend(cut.filter(|segment| !done.contains(&(segment.load.entry.name.to_string(), segment.number))));
+    }
+    Ok(segments)
+}
+
+fn cut_segments(chunks: &[Chunk]) -> Vec<Vec<Chunk>> {
+    let mut segments: Vec<Vec<Chunk>> = Vec::new();
+    let mut size = SEGMENT_BYTES;
+    for chunk in chunks {
+        if size >= SEGMENT_BYTES {
+            segments.push(Vec::new());
+            size = 0;
+        }
+        size += chunk.tally.plaintext_bytes;
+        segments.last_mut().expect("pushed above").push(*chunk);
+    }
+    segments
+}
+
+/// A loader thread.
+fn load_all(shared: &Arc<Shared>) {
+    let stop = &shared.loading.stop;
+    let result = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::bug("cannot start a loader").because(e))
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    result = load_segments(shared) => result,
+                }
+            })
+        });
+    if let Err(error) = result {
+        shared.failed.lock().expect("no panic while held").get_or_insert(error);
+        stop.cancel();
+    }
+}
+
+async fn load_segments(shared: &Arc<Shared>) -> Result<()> {
+    let session = shared.loading.target.connect().await?;
+    let settings = session.batch_execute(&shared.loading.settings).await;
+    settings.map_err(|e| from_postgres("preparing a session for the rows", e))?;
+    loop {
+        let next = shared.segments.lock().expect("no panic while held").pop_front();
+        let Some(segment) = next else { break };
+        if shared.is_refused(&segment.load.entry.name) {
+            continue;
+        }
+        let (chunks, expected) = read_segment(shared, &segment).await?;
+        load_segment(shared, &session, &segment, chunks, expected).await?;
+    }
+    session.close().await;
+    Ok(())
+}
+
+impl Shared {
+    fn is_refused(&self, table: &TableName) -> bool {
+        self.refused.lock().expect("no panic while held").iter().any(|(name, _)| name == table)
+    }
+}
+
+/// The segment's text, and how many rows it has.
+async fn read_segment(shared: &Arc<Shared>, segment: &Segment) -> Result<(Vec<Vec<u8>>, u64)> {
+    let pieces: Vec<(PieceRef, Tally)> =
+        segment.chunks.iter().filter_map(|chunk| Some((chunk.piece?, chunk.tally))).collect();
+    let mut texts = Vec::new();
+    let mut rows = 0;
+    for run in runs(&pieces) {
+        for ((piece, tally), opened) in pieces[run.clone()].iter().zip(read_run(shared, &pieces[run]).await?) {
+            match opened {
+                Ok(text) => {
+                    rows += tally.rows;
+                    texts.push(text);
+                }
+                Err(error) if shared.loading.skip_damaged && error.kind() == ErrorKind::Verification => {
+                    let object = segment.load.entry.name.to_string();
+                    let reason = format!("{} rows are lost: pack {} is damaged or missing", tally.rows, piece.pack);
+                    shared.damaged.lock().expect("no panic while held").push(Skipped { object, reason });
+                }
+                Err(error) => {
+                    let table = &segment.load.entry.name;
+                    return Err(error.context(format!("rows of {table}")).hint(
+                        "restore the rest with --skip-damaged, or use another backup; `lifeboat verify` says what is hit",
+                    ));
+                }
+            }
+        }
+    }
+    Ok((texts, rows))
+}
+
+/// Runs of pieces that lie so near each other in a pack that one request reads them.
+fn runs(pieces: &[(PieceRef, Tally)]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (at, (piece, _)) in pieces.iter().enumerate() {
+        let follows = at.checked_sub(1).is_some_and(|before| {
+            let before = pieces[before].0;
+            let end = before.offset.saturating_add(before.length);
+            before.pack == piece.pack && piece.offset >= end && piece.offset - end <= GAP_BYTES
+        });
+        match runs.last_mut().filter(|_| follows) {
+            Some(run) => run.end = at + 1,
+            None => runs.push(at..at + 1),
+        }
+    }
+    runs
+}
+
+/// Reads and opens the pieces of a run; each may be damaged for itself. The outer error is one of the store.
+async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<Vec<Result<Vec<u8>>>> {
+    let (Some((first, _)), Some((last, _))) = (pieces.first(), pieces.last()) else { return Ok(Vec::new()) };
+    let range = first.offset..last.range()?.end;
+    let (pack, begin): (PackId, u64) = (first.pack, first.offset);
+    let database = shared.loading.database.clone();
+    let reading = shared.runtime.spawn(async move { database.pack_range(&pack, range).await });
+    let bytes = match reading.await.map_err(|e| Error::bug("reading a pack failed").because(e))? {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::Verification => {
+            let missing = || Error::verification(error.message());
+            return Ok(pieces.iter().map(|_| Err(missing())).collect());
+        }
+        Err(error) => return Err(error),
+    };
+    let keys = shared.loading.database.keys(shared.loading.key).await?;
+    let mut opener = Opener::new(&keys)?;
+    let open = |(piece, _): &(PieceRef, Tally)| {
+        let from = usize::try_from(piece.offset - begin).expect("within the bytes that were read");
+        let to = from + usize::try_from(piece.length).expect("within the bytes that were read");
+        opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, bytes[from..to].to_vec())
+    };
+    Ok(pieces.iter().map(open).collect())
+}
+
+async fn load_segment(
+    shared: &Shared,
+    session: &Session,
+    segment: &Segment,
+    chunks: Vec<Vec<u8>>,
+    expected: u64,
+) -> Result<()> {
+    let entry = &segment.load.entry;
+    let bytes = chunks.iter().map(|text| text.len() as u64).sum();
+    match write_segment(shared, session, segment, chunks).await {
+        Ok(rows) if rows == expected => {
+            let progress = Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows, ..Progress::default() };
+            shared.loading.observer.on(&Event::Advance(progress));
+            Ok(())
+        }
+        Ok(rows) => Err(Error::verification(format!(
+            "{} took {rows} rows of {expected}: something there drops rows",
+            entry.name
+        ))),
+        Err(error) => {
+            let rolled_back = session.batch_execute("ROLLBACK").await;
+            match refusal(&error) {
+                Some((constraint, is_partition_bound)) if rolled_back.is_ok() => {
+                    let reason = from_postgres("the rows were refused", error).message();
+                    let refusal = Refusal { reason, constraint, is_partition_bound };
+                    shared.refused.lock().expect("no panic while held").push((entry.name.clone(), refusal));
+                    Ok(())
+                }
+                _ => Err(from_postgres(&format!("loading {}", entry.name), error)),
+            }
+        }
+    }
+}
+
+/// One transaction: the rows, and the record that they are there.
+async fn write_segment(
+    shared: &Shared,
+    session: &Session,
+    segment: &Segment,
+    chunks: Vec<Vec<u8>>,
+) -> Result<u64, tokio_postgres::Error> {
+    let Load { entry, into } = &*segment.load;
+    session.batch_execute("BEGIN").await?;
+    let rows = match entry.kind {
+        TableKind::LargeObjects => write_large_object_pages(session, chunks).await?,
+        TableKind::Table | TableKind::Partition => {
+            let columns: &[Column] = &entry.columns;
+            let into = copy_in::Into { table: into, columns, encoding: &shared.loading.encoding };
+            write_rows(session, into, chunks).await?
+        }
+    };
+    session.batch_execute(&Record::segment(&entry.name.to_string(), segment.number)).await?;
+    session.batch_execute("COMMIT").await?;
+    Ok(rows)
+}
+
+/// Whether the target refused the rows themselves, for a reason that may go away: `(constraint, was a partition's bound)`.
+fn refusal(error: &tokio_postgres::Error) -> Option<(Option<String>, bool)> {
+    let db = error.as_db_error()?;
+    let constraint = db.constraint().map(str::to_owned);
+    let is_bound = db.code() == &SqlState::CHECK_VIOLATION && constraint.is_none();
+    let of_rows = ["22", "23", "38", "39", "42", "P0"].contains(&&db.code().code()[..2]);
+    of_rows.then_some((constraint, is_bound))
+}
+
+/// The loads, with the rows of these roots' partitions sent through them.
+pub fn through(loads: &[Load], roots: &BTreeSet<TableName>) -> Vec<Load> {
+    let sent = |load: &Load| match load.entry.root.clone().filter(|root| roots.contains(root)) {
+        Some(into) => Load { into, ..load.clone() },
+        None => load.clone(),
+    };
+    loads.iter().map(sent).collect()
+}
+
+/// Tables whose rows were refused because they belong to another leaf here than in the source, with their roots.
+pub fn misplaced<'a>(refused: &[(TableName, Refusal)], loads: impl Iterator<Item = &'a Load>) -> BTreeSet<TableName> {
+    let bounds: HashSet<&TableName> =
+        refused.iter().filter(|(_, refusal)| refusal.is_partition_bound).map(|(name, _)| name).collect();
+    loads.filter(|load| bounds.contains(&load.entry.name)).filter_map(|load| load.entry.root.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BlockRange, ContentId, Fingerprint};
+
+    fn piece(pack: u8, offset: u64, length: u64) -> (PieceRef, Tally) {
+        let id = ContentId([0; 32]);
+        (PieceRef { id, pack: PackId([pack; 32]), offset, length, plaintext_bytes: 9 }, Tally::default())
+    }
+
+    #[test]
+    fn neighbours_in_a_pack_are_read_with_one_request() {
+        let near = [piece(1, 0, 10), piece(1, 10, 10), piece(1, 21, 10)];
+        assert_eq!(runs(&near), vec![0..3]);
+        let apart = [piece(1, 0, 10), piece(2, 10, 10), piece(2, 20 + GAP_BYTES + 1, 10), piece(2, 0, 5)];
+        assert_eq!(runs(&apart), vec![0..1, 1..2, 2..3, 3..4]);
+        assert!(runs(&[]).is_empty());
+    }
+
+    #[test]
+    fn segments_hold_every_chunk_once_and_end_when_they_are_full() {
+        let chunk = |bytes| Chunk {
+            range: BlockRange { first: 0, end: None },
+            part: 0,
+            tally: Tally { rows: 1, plaintext_bytes: bytes, fingerprint: Fingerprint(0) },
+            piece: Some(piece(1, 0, 1).0),
+        };
+        let sizes = [SEGMENT_BYTES / 2, SEGMENT_BYTES / 2, 1, 3 * SEGMENT_BYTES, 1];
+        let cut: Vec<usize> = cut_segments(&sizes.map(chunk)).iter().map(Vec::len).collect();
+        assert_eq!(cut, [2, 2, 1]);
+    }
+}

@@ -1,0 +1,169 @@
+//! The database that is restored into: what is there, making it, and giving it its place.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Client;
+
+use super::record::SCHEMA;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Collation, DatabaseProperties};
+use crate::postgres::sql_text::{literal, quoted};
+use crate::postgres::{Connector, Session, from_postgres};
+
+/// What the server has, as far as a restore cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    pub major: u32,
+    pub roles: BTreeSet<String>,
+    pub extensions_available: BTreeSet<String>,
+    /// Whether a database of the target's name exists.
+    pub database_exists: bool,
+}
+
+/// What an existing target database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// Nothing of anybody's.
+    Empty,
+    /// An unfinished restore.
+    Unfinished,
+    Occupied,
+}
+
+pub async fn facts(server: &Connector, database: &str) -> Result<ServerFacts> {
+    let session = server.connect().await?;
+    let failed = |e| from_postgres("looking at the target server", e);
+    let names = async |sql: &str| -> Result<BTreeSet<String>> {
+        Ok(session.query(sql, &[]).await.map_err(failed)?.iter().map(|row| row.get(0)).collect())
+    };
+    let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)";
+    Ok(ServerFacts {
+        major: server.identity().server_major(),
+        roles: names("SELECT rolname::text FROM pg_catalog.pg_roles").await?,
+        extensions_available: names("SELECT name::text FROM pg_catalog.pg_available_extensions").await?,
+        database_exists: session.query_one(exists, &[&database]).await.map_err(failed)?.get(0),
+    })
+}
+
+pub async fn contents(client: &Client) -> Result<Contents> {
+    let sql = include_str!("contents.sql");
+    let row = client.query_one(sql, &[&SCHEMA]).await.map_err(|e| from_postgres("looking into the target", e))?;
+    Ok(match (row.get("is_unfinished"), row.get("is_occupied")) {
+        (true, _) => Contents::Unfinished,
+        (false, true) => Contents::Occupied,
+        (false, false) => Contents::Empty,
+    })
+}
+
+/// `CREATE DATABASE` with the recorded encoding, locale and provider.
+pub fn create_statement(name: &str, properties: &DatabaseProperties, major: u32) -> String {
+    let Collation { provider, collate, ctype, locale, icu_rules, .. } = &properties.collation;
+    let mut sql = format!(
+        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        quoted(name),
+        literal(&properties.encoding),
+        literal(collate),
+        literal(ctype)
+    );
+    if major >= 15 && provider != "libc" {
+        sql.push_str(&format!(" LOCALE_PROVIDER {provider}"));
+        let keyword = if provider == "icu" { "ICU_LOCALE" } else { "BUILTIN_LOCALE" };
+        sql.extend(locale.iter().map(|locale| format!(" {keyword} {}", literal(locale))));
+        sql.extend(icu_rules.iter().map(|rules| format!(" ICU_RULES {}", literal(rules))));
+    }
+    sql
+}
+
+/// Makes the database.
+///
+/// Errors: `Preflight` when the server does not have the locale or lets this role make no databases, `Conflict` when it
+/// exists.
+pub async fn create(server: &Session, name: &str, properties: &DatabaseProperties, major: u32) -> Result<()> {
+    let created = server.batch_execute(&create_statement(name, properties, major)).await;
+    created.map_err(|error| {
+        let code = error.code().map(|state| state.code().to_owned()).unwrap_or_default();
+        let error = from_postgres(&format!("creating database {name}"), error);
+        match code.as_str() {
+            "42P04" => Error::conflict(error.message()).hint("choose another name with --into"),
+            "42501" => Error::preflight(error.message())
+                .hint("give the role CREATEDB, or make the database yourself and name it with --into"),
+            code if code.starts_with("22") || code.starts_with("42") => Error::preflight(error.message()).hint(
+                "the server lacks the source's locale: install it, or make the database yourself with the locale you want and name it with --into",
+            ),
+            _ => error,
+        }
+    })
+}
+
+/// Refuses to serve the application from a database that is being replaced, and puts the new one in its place. Both
+/// renames are one transaction: there is no moment without a database of that name.
+pub async fn swap(server: &Session, new: &str, name: &str, aside: &str) -> Result<()> {
+    let end_sessions = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname IN ({}, {}) AND pid <> pg_catalog.pg_backend_pid()",
+        literal(name),
+        literal(new)
+    );
+    let (new, name, aside) = (quoted(new), quoted(name), quoted(aside));
+    let rename =
+        format!("BEGIN; ALTER DATABASE {name} RENAME TO {aside}; ALTER DATABASE {new} RENAME TO {name}; COMMIT");
+    server
+        .batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        .await
+        .map_err(|e| from_postgres("closing the database that is being replaced", e))?;
+    let mut last = None;
+    for _ in 0..20 {
+        server.batch_execute(&end_sessions).await.map_err(|e| from_postgres("ending sessions", e))?;
+        match server.batch_execute(&rename).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+        server.batch_execute("ROLLBACK").await.map_err(|e| from_postgres("giving up a rename", e))?;
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    let reopened = server.batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    reopened.map_err(|e| from_postgres("opening the old database again", e))?;
+    let error = last.map(|e| from_postgres("swapping the databases", e));
+    Err(error.unwrap_or_else(|| Error::new(ErrorKind::Bug, "the swap was never tried")))
+}
+
+pub async fn drop_database(server: &Session, name: &str) -> Result<()> {
+    let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name));
+    server.batch_execute(&sql).await.map_err(|e| from_postgres(&format!("dropping database {name}"), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(provider: &str, locale: Option<&str>) -> DatabaseProperties {
+        DatabaseProperties {
+            name: "shop".into(),
+            owner: "o".into(),
+            encoding: "UTF8".into(),
+            collation: Collation {
+                provider: provider.into(),
+                collate: "C".into(),
+                ctype: "C.UTF-8".into(),
+                locale: locale.map(Into::into),
+                icu_rules: None,
+                version: None,
+            },
+            connection_limit: -1,
+            comment: None,
+            privileges: None,
+            settings: vec![],
+        }
+    }
+
+    #[test]
+    fn a_database_is_made_with_the_recorded_locale_and_provider() {
+        let sql = |provider, locale, major| create_statement("a\"b", &properties(provider, locale), major);
+        let libc = r#"CREATE DATABASE "a""b" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"#;
+        assert_eq!(sql("libc", None, 14), libc);
+        assert_eq!(sql("icu", Some("de-AT"), 16), format!("{libc} LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'"));
+        assert_eq!(
+            sql("builtin", Some("C.UTF-8"), 17),
+            format!("{libc} LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'")
+        );
+    }
+}

@@ -1,0 +1,303 @@
+//! Full: every byte is read; every piece decrypts, decompresses, hashes to its id; all adds up.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+use super::Findings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{
+    BlockRange, Catalogue, Chunk, ContentId, IndexPart, Manifest, PackId, PackList, PieceRef, TableEntry, TableName,
+    Tally,
+};
+use crate::ops::{Event, Progress, Run};
+use crate::postgres::archive::Archive;
+use crate::vault::DatabaseVault;
+use crate::vault::keys::Keys;
+use crate::vault::pack::pack_id;
+use crate::vault::piece::{Opener, PieceKind};
+
+/// Packs that are read at the same time, at most; each is in memory as a whole.
+const PACKS_AT_ONCE: usize = 4;
+
+/// Tables named in one finding.
+const NAMES: usize = 8;
+
+/// A chunk that is expected in a pack.
+struct Expected {
+    table: usize,
+    tally: Tally,
+    piece: PieceRef,
+}
+
+pub async fn look(
+    database: &DatabaseVault,
+    manifest: &Manifest,
+    packs: &PackList,
+    run: &Run,
+    findings: &mut Findings,
+) -> Result<()> {
+    run.check("reading the catalogue")?;
+    run.observer.on(&Event::Step { name: "catalogue" });
+    let at = &manifest.catalogue;
+    let read = database.catalogue(manifest).await;
+    let Some(catalogue) = findings.keep(&database.layout.pack(&at.pack), Some(at.pack), read)? else { return Ok(()) };
+    require_listed(packs, [at], "the catalogue", findings);
+    schema(database, manifest, &catalogue, packs, findings).await?;
+    let expected = indexes(database, manifest, &catalogue, packs, run, findings).await?;
+    rows(database, manifest, &catalogue, packs, expected, run, findings).await
+}
+
+fn require_listed<'a>(
+    packs: &PackList,
+    pieces: impl IntoIterator<Item = &'a PieceRef>,
+    of: &str,
+    findings: &mut Findings,
+) {
+    let missing: BTreeSet<PackId> = pieces.into_iter().map(|at| at.pack).filter(|pack| !packs.contains(pack)).collect();
+    for pack in missing {
+        findings.add(of.to_owned(), format!("it needs pack {pack}, which the pack list does not have"), None);
+    }
+}
+
+async fn schema(
+    database: &DatabaseVault,
+    manifest: &Manifest,
+    catalogue: &Catalogue,
+    packs: &PackList,
+    findings: &mut Findings,
+) -> Result<()> {
+    let Some(at) = &catalogue.schema else { return Ok(()) };
+    require_listed(packs, [at], "the schema dump", findings);
+    let object = database.layout.pack(&at.pack);
+    let read = database.piece(manifest.key, PieceKind::Schema, at).await;
+    let Some(bytes) = findings.keep(&object, Some(at.pack), read)? else { return Ok(()) };
+    match Archive::parse(&bytes) {
+        Ok(archive) if archive.entries.len() as u64 == catalogue.schema_entries => {}
+        Ok(archive) => {
+            let (found, stated) = (archive.entries.len(), catalogue.schema_entries);
+            findings.add("the schema dump".to_owned(), format!("it lists {found} objects instead of {stated}"), None);
+        }
+        Err(error) => findings.add("the schema dump".to_owned(), error.message(), None),
+    }
+    Ok(())
+}
+
+/// Reads every index part; gives the chunks that each pack must hold.
+async fn indexes(
+    database: &DatabaseVault,
+    manifest: &Manifest,
+    catalogue: &Catalogue,
+    packs: &PackList,
+    run: &Run,
+    findings: &mut Findings,
+) -> Result<BTreeMap<PackId, Vec<Expected>>> {
+    run.observer.on(&Event::Step { name: "indexes" });
+    let mut expected: BTreeMap<PackId, Vec<Expected>> = BTreeMap::new();
+    for (number, table) in catalogue.tables.iter().enumerate() {
+        require_listed(packs, &table.parts, &format!("the index of {}", table.name), findings);
+        let mut parts = Vec::new();
+        for at in &table.parts {
+            run.check("reading the indexes")?;
+            let object = format!("{} (index of {})", database.layout.pack(&at.pack), table.name);
+            parts.extend(findings.keep(&object, Some(at.pack), database.index_part(manifest.key, at).await)?);
+        }
+        if parts.len() == table.parts.len() {
+            for problem in problems_of(table, &parts) {
+                findings.add(table.name.to_string(), problem, None);
+            }
+        }
+        let chunks: Vec<&Chunk> = parts.iter().flat_map(|part| &part.chunks).collect();
+        require_listed(packs, chunks.iter().filter_map(|c| c.piece.as_ref()), &table.name.to_string(), findings);
+        for chunk in chunks {
+            if let Some(piece) = chunk.piece {
+                expected.entry(piece.pack).or_default().push(Expected { table: number, tally: chunk.tally, piece });
+            }
+        }
+    }
+    Ok(expected)
+}
+
+/// What is wrong with a table's index: ranges that overlap or leave a gap, rows that do not add up.
+fn problems_of(table: &TableEntry, parts: &[IndexPart]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut next = Some(BlockRange { first: 0, end: Some(0) });
+    let mut part = 0;
+    for chunk in parts.iter().flat_map(|part| &part.chunks) {
+        let continues = next == Some(chunk.range) && chunk.part == part + 1;
+        let follows = next.and_then(|range| range.end) == Some(chunk.range.first)
+            && chunk.part == 0
+            && chunk.range.end.is_none_or(|end| end > chunk.range.first);
+        if !continues && !follows {
+            problems.push(format!("its block ranges overlap or leave a gap at block {}", chunk.range.first));
+            break;
+        }
+        (next, part) = (Some(chunk.range), chunk.part);
+    }
+    if problems.is_empty() && next.is_some_and(|range| range.end.is_some()) {
+        problems.push("its block ranges end before the table does".to_owned());
+    }
+    let sum: Tally = parts.iter().map(IndexPart::tally).fold(Tally::default(), |mut sum, part| {
+        sum.add(&part);
+        sum
+    });
+    if sum != table.tally {
+        problems.push(format!(
+            "its chunks hold {} rows, the catalogue says {}, or their content differs",
+            sum.rows, table.tally.rows
+        ));
+    }
+    problems
+}
+
+/// What came out of reading one pack.
+struct PackVerdict {
+    pack: PackId,
+    damage: Option<String>,
+    /// Tables with rows in it that cannot be read.
+    lost: BTreeSet<usize>,
+}
+
+async fn rows(
+    database: &DatabaseVault,
+    manifest: &Manifest,
+    catalogue: &Catalogue,
+    packs: &PackList,
+    mut expected: BTreeMap<PackId, Vec<Expected>>,
+    run: &Run,
+    findings: &mut Findings,
+) -> Result<()> {
+    run.observer.on(&Event::Step { name: "rows" });
+    let (total_bytes, tables) = (packs.stored_bytes(), catalogue.tables.len() as u64);
+    run.observer.on(&Event::Expect { total_bytes, tables });
+    let keys = database.keys(manifest.key).await?;
+    let work: Vec<(PackId, Vec<Expected>)> =
+        packs.0.iter().map(|entry| (entry.pack, expected.remove(&entry.pack).unwrap_or_default())).collect();
+    let at_once = (std::thread::available_parallelism().map_or(2, usize::from) + 1).min(PACKS_AT_ONCE);
+    let mut verdicts = stream::iter(work)
+        .map(|(pack, pieces)| verify_pack(database, Arc::clone(&keys), pack, pieces, run))
+        .buffer_unordered(at_once);
+    let mut gathered: HashMap<PackId, PackVerdict> = HashMap::new();
+    while let Some(verdict) = verdicts.next().await {
+        let verdict = verdict?;
+        gathered.insert(verdict.pack, verdict);
+    }
+    for entry in &packs.0 {
+        let verdict = &gathered[&entry.pack];
+        if let Some(damage) = &verdict.damage {
+            let hit = name_tables(catalogue, &verdict.lost);
+            findings.add(database.layout.pack(&entry.pack), format!("{damage}{hit}"), Some(entry.pack));
+        }
+    }
+    Ok(())
+}
+
+fn name_tables(catalogue: &Catalogue, lost: &BTreeSet<usize>) -> String {
+    let names: Vec<&TableName> = lost.iter().map(|number| &catalogue.tables[*number].name).collect();
+    let shown: Vec<String> = names.iter().take(NAMES).map(ToString::to_string).collect();
+    match names.len() {
+        0 => String::new(),
+        n if n > NAMES => format!("; rows lost of {} and {} more tables", shown.join(", "), n - NAMES),
+        _ => format!("; rows lost of {}", shown.join(", ")),
+    }
+}
+
+async fn verify_pack(
+    database: &DatabaseVault,
+    keys: Arc<Keys>,
+    pack: PackId,
+    pieces: Vec<Expected>,
+    run: &Run,
+) -> Result<PackVerdict> {
+    run.check("reading the packs")?;
+    let read = match database.store().get(&database.layout.pack(&pack)).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let lost = pieces.iter().map(|piece| piece.table).collect();
+            return Ok(PackVerdict { pack, damage: Some("it is missing".to_owned()), lost });
+        }
+        Err(error) => return Err(error),
+    };
+    let stored = read.len() as u64;
+    let plain: Tally = pieces.iter().map(|piece| &piece.tally).sum();
+    let verdict = tokio::task::spawn_blocking(move || verify_bytes(&keys, pack, &read, &pieces)).await;
+    let progress = Progress {
+        expected_bytes: stored,
+        plaintext_bytes: plain.plaintext_bytes,
+        rows: plain.rows,
+        ..Progress::default()
+    };
+    run.observer.on(&Event::Advance(progress));
+    verdict.map_err(|e| Error::bug("verifying a pack failed").because(e))?
+}
+
+fn verify_bytes(keys: &Keys, pack: PackId, bytes: &Bytes, pieces: &[Expected]) -> Result<PackVerdict> {
+    let mut opener = Opener::new(keys)?;
+    let mut verdict = PackVerdict { pack, damage: None, lost: BTreeSet::new() };
+    if pack_id(bytes) != pack {
+        verdict.damage = Some("it is damaged: its bytes do not have its name".to_owned());
+    }
+    let mut opened: HashMap<(u64, ContentId), bool> = HashMap::new();
+    for Expected { table, tally, piece } in pieces {
+        let good = *opened.entry((piece.offset, piece.id)).or_insert_with(|| is_good(&mut opener, bytes, piece, tally));
+        if !good {
+            verdict.lost.insert(*table);
+            verdict.damage.get_or_insert_with(|| "a piece in it is not what the index says".to_owned());
+        }
+    }
+    Ok(verdict)
+}
+
+fn is_good(opener: &mut Opener<'_>, bytes: &Bytes, piece: &PieceRef, tally: &Tally) -> bool {
+    let sealed = piece
+        .range()
+        .ok()
+        .and_then(|range| bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
+    let Some(sealed) = sealed else { return false };
+    let opened = opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, sealed.to_vec());
+    opened.is_ok_and(|text| text.ends_with(b"\n") && Tally::of_copy_text(&text) == *tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Encoding, TableKind};
+
+    fn chunk(first: u64, end: Option<u64>, part: u32) -> Chunk {
+        Chunk { range: BlockRange { first, end }, part, tally: Tally::default(), piece: None }
+    }
+
+    fn problems(chunks: &[Chunk]) -> Vec<String> {
+        let table = TableEntry {
+            name: TableName::new("s", "t"),
+            kind: TableKind::Table,
+            oid: 1,
+            filenode: 1,
+            unlogged: false,
+            root: None,
+            columns: vec![],
+            type_signature: String::new(),
+            condition: None,
+            encoding: Encoding::Text,
+            range_blocks: 256,
+            tally: Tally::default(),
+            parts: vec![],
+        };
+        problems_of(&table, &[IndexPart { chunks: chunks.to_vec() }])
+    }
+
+    #[test]
+    fn a_gap_an_overlap_a_missing_end_and_a_missing_part_are_found() {
+        let good = [chunk(0, Some(256), 0), chunk(0, Some(256), 1), chunk(256, Some(512), 0), chunk(512, None, 0)];
+        assert_eq!(problems(&good), Vec::<String>::new());
+        assert_eq!(problems(&good[..3]).len(), 1);
+        assert_eq!(problems(&good[1..]).len(), 1);
+        assert_eq!(problems(&[good[0], good[3]]).len(), 1);
+        assert_eq!(problems(&[good[0], good[0], good[2], good[3]]).len(), 1);
+        assert_eq!(problems(&[chunk(0, None, 0), chunk(0, None, 2)]).len(), 1);
+        assert_eq!(problems(&[chunk(0, None, 0), chunk(0, None, 1)]), Vec::<String>::new());
+        assert_eq!(problems(&[]).len(), 1);
+    }
+}
