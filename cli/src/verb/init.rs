@@ -1,0 +1,150 @@
+//! `lifeboat init`
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lifeboat::aws::SecretReference;
+use lifeboat::config::MasterKeySource;
+use lifeboat::store::probe_create_only;
+use lifeboat::vault::Vault;
+use lifeboat::vault::keys::MasterKey;
+use lifeboat::{Error, ErrorKind, Result};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::args::duration;
+use crate::context::Context;
+use crate::paint::Paint;
+
+/// Create a vault and, unless one is configured, its master key
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lifeboat init --vault /srv/backups
+  lifeboat init --vault s3://my-bucket/lifeboat --master-key-file ~/lifeboat.key
+  LIFEBOAT_KMS_KEY=alias/lifeboat lifeboat init --vault s3://my-bucket/lifeboat
+
+The master key opens every backup in the vault, and nothing can replace it. It is written to a
+file that only you can read, or taken from where the configuration says; it is never printed.
+Keep a copy away from this machine.")]
+pub struct Args {
+    /// Where to keep the new master key [default: ~/.config/lifeboat/master.key]
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+
+    /// How long deleted backups can be brought back, in whole hours; fixed for the life of the vault
+    #[arg(long, value_name = "D", value_parser = hours, default_value = "72h")]
+    grace: u32,
+
+    /// How long one backup may take, in whole hours, less than half the grace; fixed for the life of the vault
+    #[arg(long, value_name = "D", value_parser = hours, default_value = "24h")]
+    job_limit: u32,
+}
+
+fn hours(text: &str) -> Result<u32, String> {
+    let whole =
+        |limit: Duration| limit.as_secs().is_multiple_of(3600).then(|| u32::try_from(limit.as_secs() / 3600).ok());
+    whole(duration(text)?).flatten().ok_or_else(|| "write whole hours: 36h, 3d".to_owned())
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Answer> {
+    let store = context.config.open_store(&context.aws).await?;
+    if !probe_create_only(&*store, "").await? {
+        return Err(Error::preflight(format!("{} replaces objects although it is told not to", store.location()))
+            .hint("a vault needs a store that honours `If-None-Match: *`; use another, or update this one"));
+    }
+    let key = Key::find_or_make(args.master_key_file.as_deref(), context).await?;
+    let location = store.location();
+    match Vault::init(store, key.master, args.grace, args.job_limit).await {
+        Ok(vault) => {
+            let answer = json!({
+                "vault": location,
+                "id": vault.id(),
+                "master_key": key.place,
+                "master_key_is_new": key.made.is_some(),
+            });
+            Ok(Answer::new(&answer, page(&vault, &key.place, key.made.as_deref(), context.paint())))
+        }
+        Err(error) => {
+            // Only then is it sure that nothing was wrapped with the new key.
+            if let (Some(path), ErrorKind::Conflict | ErrorKind::Usage) = (&key.made, error.kind()) {
+                fs::remove_file(path).map_err(|e| cannot("remove", path, e))?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The master key, and where it is.
+struct Key {
+    master: MasterKey,
+    place: String,
+    /// The file that was written just now.
+    made: Option<PathBuf>,
+}
+
+impl Key {
+    /// The key that is configured, or a new one in a file: the one that is named, or the default one. A configured file
+    /// that does not exist yet is made, too.
+    async fn find_or_make(named: Option<&Path>, context: &Context) -> Result<Self> {
+        let configured = match (named, &context.config.master_key) {
+            (Some(path), _) => MasterKeySource::Reference(SecretReference::File(path.to_owned())),
+            (None, Some(source)) => source.clone(),
+            (None, None) => {
+                let path = context.default_key_file.clone().ok_or_else(|| {
+                    Error::usage("there is no home directory to keep the master key in")
+                        .hint("say --master-key-file FILE")
+                })?;
+                MasterKeySource::Reference(SecretReference::File(path))
+            }
+        };
+        match &configured {
+            MasterKeySource::Reference(SecretReference::File(path)) if !path.exists() => {
+                let master = MasterKey::random();
+                write_key(path, &master)?;
+                Ok(Self { master, place: path.display().to_string(), made: Some(path.clone()) })
+            }
+            _ => {
+                let config = lifeboat::config::Config { master_key: Some(configured.clone()), ..Default::default() };
+                let master = config.open_master_key(&context.aws).await?;
+                Ok(Self { master, place: configured.to_string(), made: None })
+            }
+        }
+    }
+}
+
+/// Durably, for the owner's eyes only, never over another file.
+fn write_key(path: &Path, master: &MasterKey) -> Result<()> {
+    let text = master.to_base64().expect("a random key is a local one");
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| cannot("create", folder, e))?;
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.expose_secret().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().map_err(|e| cannot("write the master key to", path, e))
+}
+
+fn cannot(doing: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::configuration(format!("cannot {doing} {}", path.display())).because(error)
+}
+
+fn page(vault: &Vault, key: &str, made: Option<&Path>, paint: Paint) -> String {
+    let facts = [
+        ("id", vault.id().to_string()),
+        ("master key", format!("{key}{}", if made.is_some() { " (new)" } else { "" })),
+    ];
+    let warning = "Whoever has this key can read every backup. Without it nobody can, not even you:\n\
+                   losing it loses everything. Keep a copy away from this machine and from the vault.";
+    let mut page = format!("{} {}\n\n", paint.good("Created the vault"), vault.store.location());
+    page.push_str(&paint.facts(&facts));
+    page.push_str(&format!("\n{}\n", paint.warn(warning)));
+    page.push_str("\nNext: `lifeboat doctor`, then `lifeboat backup`.\n");
+    page
+}

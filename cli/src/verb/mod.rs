@@ -1,0 +1,11 @@
+//! One file per verb: parse, run the operation, word its answer.
+
+pub mod backup;
+pub mod check;
+pub mod completions;
+pub mod doctor;
+pub mod init;
+pub mod list;
+pub mod restore;
+pub mod show;
+pub mod verify;

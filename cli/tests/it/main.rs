@@ -1,0 +1,8 @@
+//! The command `lifeboat` as its users and their scripts meet it: the built binary, real servers, a real vault.
+
+mod exit_codes;
+mod help;
+mod secrets;
+mod shell;
+mod signals;
+mod verbs;
