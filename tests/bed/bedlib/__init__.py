@@ -1,0 +1,1 @@
+"""The parts of the test bed; `../bed` is its command."""

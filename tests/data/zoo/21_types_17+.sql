@@ -1,0 +1,3 @@
+-- Infinite intervals.
+CREATE TABLE zoo_types.endless (i interval);
+INSERT INTO zoo_types.endless VALUES ('infinity'), ('-infinity');

@@ -1,0 +1,50 @@
+-- Triggers of every timing and state.
+CREATE SCHEMA zoo_triggers;
+SET search_path = zoo_triggers;
+
+CREATE TABLE log (id bigint GENERATED ALWAYS AS IDENTITY, what text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO zoo_triggers.log (what) VALUES (concat_ws(' ', TG_NAME, TG_WHEN, TG_OP, TG_LEVEL, TG_ARGV[0]));
+  RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the table % is closed', TG_TABLE_NAME; END $$;
+CREATE FUNCTION change_everything() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.t := 'changed by a trigger'; RETURN NEW; END $$;
+
+CREATE TABLE watched (id int PRIMARY KEY, t text, n int);
+INSERT INTO watched SELECT i, 't' || i, i FROM generate_series(1, 10) AS i;
+CREATE TRIGGER before_row BEFORE INSERT OR UPDATE OF t, n OR DELETE ON watched FOR EACH ROW EXECUTE FUNCTION note(E'it''s \\ an argument', '2');
+CREATE TRIGGER after_statement AFTER INSERT ON watched REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION note();
+CREATE TRIGGER after_update AFTER UPDATE ON watched REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note();
+CREATE TRIGGER when_changed AFTER UPDATE ON watched FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.* AND NEW.t <> 'it''s') EXECUTE FUNCTION note();
+CREATE TRIGGER on_truncate BEFORE TRUNCATE ON watched EXECUTE FUNCTION refuse();
+CREATE CONSTRAINT TRIGGER at_the_end AFTER INSERT ON watched DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER changes BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION change_everything();
+CREATE TRIGGER disabled BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE watched DISABLE TRIGGER disabled;
+CREATE TRIGGER on_replica BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION note();
+ALTER TABLE watched ENABLE REPLICA TRIGGER on_replica;
+COMMENT ON TRIGGER before_row ON watched IS 'A comment on a trigger';
+
+-- Whatever the session's replication role: no rows may be written.
+CREATE TABLE closed (id int, t text);
+INSERT INTO closed VALUES (1, 'from before'), (2, NULL);
+CREATE TRIGGER always BEFORE INSERT OR UPDATE OR DELETE ON closed FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE closed ENABLE ALWAYS TRIGGER always;
+
+CREATE TABLE all_off (id int PRIMARY KEY, t text, other int REFERENCES watched);
+INSERT INTO all_off VALUES (1, 'x', 1);
+CREATE TRIGGER off BEFORE INSERT ON all_off FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE all_off DISABLE TRIGGER ALL;
+
+CREATE TABLE parts (id int, t text) PARTITION BY LIST (id);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
+INSERT INTO parts VALUES (1, 'a'), (2, 'b');
+CREATE TRIGGER on_parts AFTER INSERT ON parts FOR EACH ROW EXECUTE FUNCTION note();
+ALTER TABLE parts_2 DISABLE TRIGGER on_parts;
+CREATE TRIGGER on_one_part BEFORE INSERT ON parts_1 FOR EACH ROW EXECUTE FUNCTION note();
+
+CREATE VIEW seen AS SELECT id, t FROM watched;
+CREATE TRIGGER instead INSTEAD OF INSERT OR UPDATE OR DELETE ON seen FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER around AFTER UPDATE ON seen FOR EACH STATEMENT EXECUTE FUNCTION note();

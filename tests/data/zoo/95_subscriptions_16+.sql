@@ -1,0 +1,1 @@
+CREATE SUBSCRIPTION quiet_16 CONNECTION 'dbname=elsewhere' PUBLICATION one WITH (connect = false, slot_name = NONE, origin = none, run_as_owner = true, password_required = false, streaming = parallel);
