@@ -1,0 +1,480 @@
+//! Backups and restores that are disturbed: by a store that fails, by signals, by a second worker at the same job.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use lifeboat::model::{BackupId, Depth};
+use lifeboat::ops::backup::{BackupOptions, backup};
+use lifeboat::ops::restore::{RestoreOptions, plan, restore};
+use lifeboat::ops::verify::verify;
+use lifeboat::ops::{BackupReport, Event, Observer, Run};
+use lifeboat::store::memory::MemoryStore;
+use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
+use lifeboat::vault::Vault;
+use lifeboat::vault::keys::MasterKey;
+use lifeboat::{Error, ErrorKind, Result};
+use lifeboat_tests::{Bed, TestDb};
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::program::{Program, signal};
+use crate::rig::{Rig, connect, name, run};
+
+/// What goes wrong, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// A call is not served.
+    Refused,
+    /// A write is done, but nobody hears of it.
+    ReplyLost,
+}
+
+/// A store that fails at one call.
+#[derive(Debug)]
+struct FailsOnce {
+    inner: Arc<dyn ObjectStore>,
+    fault: Fault,
+    /// Calls that still succeed; below zero it has failed.
+    left: AtomicI64,
+}
+
+impl FailsOnce {
+    fn at(inner: Arc<dyn ObjectStore>, fault: Fault, call: i64) -> Arc<Self> {
+        Arc::new(Self { inner, fault, left: AtomicI64::new(call) })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.left.load(Ordering::Relaxed) < 0
+    }
+
+    fn is_now(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::Relaxed) == 0
+    }
+
+    fn serve(&self) -> Result<()> {
+        match self.fault {
+            Fault::Refused if self.is_now() => Err(failure()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn failure() -> Error {
+    Error::vault("the store did not answer")
+}
+
+#[async_trait]
+impl ObjectStore for FailsOnce {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
+        self.serve()?;
+        let put = self.inner.put_new_hashed(key, body, sha256, tries).await?;
+        match self.fault {
+            Fault::ReplyLost if self.is_now() => Err(failure()),
+            _ => Ok(put),
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        self.serve()?;
+        self.inner.get(key).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        self.serve()?;
+        self.inner.get_range(key, range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectHead> {
+        self.serve()?;
+        self.inner.head(key).await
+    }
+
+    async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        self.serve()?;
+        self.inner.list_page(prefix, after, limit).await
+    }
+
+    async fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.serve()?;
+        self.inner.list_names(prefix).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.serve()?;
+        self.inner.delete(key).await
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        self.serve()?;
+        self.inner.now().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_call_of_the_store_fails_every_listed_backup_is_whole_and_the_next_run_succeeds() {
+    let db = Bed::get().server(17).await.create_database().await;
+    db.sql(
+        "CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE a AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 5000) i;
+         CREATE TABLE b (id serial, mood mood); INSERT INTO b (mood) VALUES ('ok'), ('sad')",
+    )
+    .await;
+    let parts = Parts { master: MasterKey::random().to_base64().unwrap(), store: Arc::new(MemoryStore::new()), db };
+    let vault = Vault::init(parts.store.clone(), parts.master(), 72, 24).await.unwrap();
+    parts.backup(Arc::new(vault)).await.unwrap();
+    parts.db.sql("UPDATE a SET padding = 'new' WHERE id = 1").await;
+    for fault in [Fault::Refused, Fault::ReplyLost] {
+        let calls = AtomicU64::new(0);
+        let mut tried = stream::iter(0..200)
+            .map(|call| parts.fails_at(fault, call))
+            .buffered(3)
+            .take_while(|failed| std::future::ready(*failed));
+        while tried.next().await.is_some() {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+        let calls = calls.into_inner();
+        assert!((5..200).contains(&calls), "{fault:?}: {calls} calls");
+    }
+}
+
+/// What every attempt begins with: a database, and a vault that has a backup of it.
+struct Parts {
+    master: SecretString,
+    store: Arc<MemoryStore>,
+    db: TestDb,
+}
+
+impl Parts {
+    fn master(&self) -> MasterKey {
+        MasterKey::from_base64(&self.master).unwrap()
+    }
+
+    async fn backup(&self, vault: Arc<Vault>) -> Result<BackupReport> {
+        let mut options = BackupOptions::new(name(), "manual".parse().unwrap());
+        options.pg_dump = Some(Bed::get().pg_dump().await);
+        backup(&vault, &connect(&self.db.url()).await, &options, &run()).await
+    }
+
+    /// A backup during which this call fails; whether there was such a call.
+    async fn fails_at(&self, fault: Fault, call: i64) -> bool {
+        let store: Arc<dyn ObjectStore> = copy_of(&*self.store).await;
+        let vault = Arc::new(Vault::open(store.clone(), self.master()).await.unwrap());
+        let failing = FailsOnce::at(store, fault, call);
+        let opened = Vault::open(failing.clone(), self.master()).await;
+        let outcome = match opened {
+            Ok(opened) => self.backup(Arc::new(opened)).await,
+            Err(error) => Err(error),
+        };
+        let said = match &outcome {
+            Ok(_) => "success".to_owned(),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Vault, "call {call}, {fault:?}: {error}");
+                error.message()
+            }
+        };
+        let listed = require_whole(&vault, &format!("call {call}, {fault:?}, {said}")).await;
+        assert!(listed > usize::from(outcome.is_ok()), "call {call}, {fault:?}: {listed} listed after {said}");
+        self.backup(Arc::clone(&vault)).await.unwrap();
+        assert_eq!(require_whole(&vault, "after the next run").await, listed + 1);
+        failing.has_failed()
+    }
+}
+
+/// A store with the same objects.
+async fn copy_of(store: &dyn ObjectStore) -> Arc<MemoryStore> {
+    let copy = MemoryStore::new();
+    for object in list_all(store, "").await.unwrap() {
+        copy.put_new(&object.key, store.get(&object.key).await.unwrap(), Tries::Many).await.unwrap();
+    }
+    Arc::new(copy)
+}
+
+/// Every listed backup passes full verification; gives how many there are.
+async fn require_whole(vault: &Arc<Vault>, when: &str) -> usize {
+    let database = vault.database(&name()).await.unwrap();
+    let listed = database.live().await.unwrap();
+    for id in &listed {
+        let verdict = verify(&database, id, Depth::Full, None, &run()).await.unwrap();
+        assert!(verdict.ok, "{when}: {verdict:?}");
+    }
+    listed.len()
+}
+
+/// A store that holds manifests back until told to let them pass, as a network that delivers late does.
+#[derive(Debug)]
+struct LateManifests {
+    inner: Arc<MemoryStore>,
+    arrived: Semaphore,
+    pass: Semaphore,
+    holds: AtomicBool,
+}
+
+impl LateManifests {
+    fn new(inner: Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self { inner, arrived: Semaphore::new(0), pass: Semaphore::new(0), holds: AtomicBool::new(true) })
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LateManifests {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
+        if key.ends_with("/manifest.json") && self.holds.swap(false, Ordering::Relaxed) {
+            self.arrived.add_permits(1);
+            self.pass.acquire().await.unwrap().forget();
+        }
+        self.inner.put_new_hashed(key, body, sha256, tries).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        self.inner.get(key).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        self.inner.get_range(key, range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectHead> {
+        self.inner.head(key).await
+    }
+
+    async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        self.inner.list_page(prefix, after, limit).await
+    }
+
+    async fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.inner.list_names(prefix).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.inner.delete(key).await
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        self.inner.now().await
+    }
+}
+
+/// A job of which one worker hangs just before it publishes, until after its deadline.
+struct Hanging {
+    rig: Arc<Rig>,
+    db: Arc<TestDb>,
+    options: BackupOptions,
+    store: Arc<MemoryStore>,
+    late: Arc<LateManifests>,
+    zombie: tokio::task::JoinHandle<Result<BackupReport>>,
+}
+
+impl Hanging {
+    async fn begin() -> Self {
+        let db = Arc::new(Bed::get().server(17).await.create_database().await);
+        db.sql("CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 1000) i").await;
+        let store = Arc::new(MemoryStore::new());
+        let late = LateManifests::new(Arc::clone(&store));
+        let rig = Arc::new(Rig::on(late.clone()).await);
+        let options = BackupOptions { job: Some("daily-2026-11-21".to_owned()), ..rig.options().await };
+        let zombie = {
+            let (rig, db, options) = (Arc::clone(&rig), Arc::clone(&db), options.clone());
+            let run = Run { deadline: Some(Timestamp::now() + SignedDuration::from_mins(3)), ..rig.run.clone() };
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || {
+                runtime.block_on(async { backup(&rig.vault, &connect(&db.url()).await, &options, &run).await })
+            })
+        };
+        late.arrived.acquire().await.unwrap().forget();
+        Self { rig, db, options, store, late, zombie }
+    }
+
+    async fn another(&self) -> Result<BackupReport> {
+        self.rig.try_backup(&self.db, &self.options).await
+    }
+
+    async fn live(&self) -> Vec<BackupId> {
+        self.rig.database().await.live().await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_workers_job_is_taken_over_and_what_it_publishes_late_does_not_count() {
+    let hanging = Hanging::begin().await;
+    assert_eq!(hanging.another().await.unwrap_err().kind(), ErrorKind::Conflict, "its deadline has not come");
+    hanging.store.advance(SignedDuration::from_mins(4));
+    let successor = hanging.another().await.unwrap().backup;
+    hanging.late.pass.add_permits(1);
+    let Hanging { rig, zombie, .. } = hanging;
+    assert_eq!(zombie.await.unwrap().unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(rig.database().await.published().await.unwrap(), [successor.id]);
+    assert_eq!(require_whole(&rig.vault, "at the end").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_published_after_its_deadline_is_withdrawn_and_its_job_can_be_done_again() {
+    let mut hanging = Hanging::begin().await;
+    hanging.store.advance(SignedDuration::from_mins(4));
+    hanging.late.pass.add_permits(1);
+    assert_eq!((&mut hanging.zombie).await.unwrap().unwrap_err().kind(), ErrorKind::OutOfTime);
+    assert!(hanging.live().await.is_empty());
+    let again = hanging.another().await.unwrap().backup;
+    assert_eq!(hanging.live().await, [again.id]);
+    assert_eq!(require_whole(&hanging.rig.vault, "at the end").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_asked_for_twice_is_done_once() {
+    let db = Bed::get().server(17).await.create_database().await;
+    db.sql("CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 1000) i").await;
+    let rig = Rig::new().await;
+    let options = BackupOptions { job: Some("daily-2026-11-21".to_owned()), ..rig.options().await };
+    let (one, other) = tokio::join!(rig.try_backup(&db, &options), rig.try_backup(&db, &options));
+    let done: Vec<BackupReport> = [one, other]
+        .into_iter()
+        .filter_map(|outcome| outcome.inspect_err(|e| assert_eq!(e.kind(), ErrorKind::Conflict, "{e}")).ok())
+        .collect();
+    let again = rig.try_backup(&db, &options).await.unwrap();
+    assert!(!done.is_empty() && done.iter().all(|report| *report == again), "{done:?} {again:?}");
+    assert_eq!(rig.database().await.published().await.unwrap(), [again.backup.id]);
+}
+
+/// Asks to stop at the n-th thing that happens.
+struct StopsAt {
+    left: AtomicI64,
+    cancel: CancellationToken,
+}
+
+impl StopsAt {
+    fn run(event: i64) -> (Run, Arc<Self>) {
+        let cancel = CancellationToken::new();
+        let stops = Arc::new(Self { left: AtomicI64::new(event), cancel: cancel.clone() });
+        (Run { cancel, observer: stops.clone(), ..run() }, stops)
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
+
+impl Observer for StopsAt {
+    fn on(&self, _: &Event) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            self.cancel.cancel();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_stopped_at_any_moment_ends_proven_when_it_is_run_again() {
+    let server = Bed::get().server(17).await;
+    let source = server.create_database().await;
+    lifeboat_tests::data::load_shop(&source.client().await, 0.1).await;
+    source.sql("CREATE TABLE big AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 600000) i").await;
+    let rig = Rig::new().await;
+    let id = rig.backup(&source).await.backup.id;
+    let database = rig.database().await;
+    let target = server.adopt_database(&format!("{}_copy", source.name()));
+    let options = RestoreOptions { into: Some(target.name().to_owned()), ..RestoreOptions::default() };
+    let connector = connect(&server.admin_url()).await;
+    let mut stopped = 0;
+    // Each run goes a little further than the one before, over the same half-made database.
+    let report = loop {
+        let (run, stops) = StopsAt::run(stopped * 2);
+        let plan = plan(&database, &id, &connector, &options, &run).await;
+        let outcome = match plan {
+            Ok(plan) => restore(&database, &plan, true, &run).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(report) => break report,
+            Err(error) => {
+                assert!(stops.has_stopped() && error.kind() == ErrorKind::OutOfTime, "{stopped}: {error}");
+                stopped += 1;
+                assert!(stopped < 100, "it never ends");
+            }
+        }
+    };
+    assert!(stopped > 3 && report.proof.ok, "{stopped} {report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_backup_leaves_nothing_listed_no_session_and_no_obstacle() {
+    let db = Bed::get().server(17).await.create_database().await;
+    db.sql("CREATE TABLE big AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 500000) i").await;
+    let program = Program::with_vault(&db).await;
+    let moments = [("KILL", 0), ("KILL", 700), ("KILL", 2500), ("TERM", 0), ("TERM", 2500), ("INT", 0), ("INT", 2500)];
+    for (name, after_ms) in moments {
+        let mut child = program.command_with(&["backup", "--max-rate", "500kB"], &[]).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        // Its first words: from here on it listens for signals.
+        let first = said.next_line().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        signal(&child, name).await;
+        let rest = async { while said.next_line().await.unwrap_or_default().is_some() {} };
+        let (ended, ()) = tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(child.wait(), rest) })
+            .await
+            .unwrap_or_else(|_| panic!("it goes on after SIG{name} at {after_ms} ms"));
+        if name != "KILL" {
+            assert_eq!(ended.unwrap().code(), Some(11), "after SIG{name} at {after_ms} ms: {first:?}");
+        }
+        require_no_session(&db).await;
+        let listed = program.run(&["list", "--json"]).await;
+        assert!(matches!(listed.stdout.trim(), "[]" | ""), "after SIG{name} at {after_ms} ms: {listed:?}");
+    }
+    program.succeed(&["backup"]).await;
+    program.succeed(&["verify", "latest", "--depth", "full"]).await;
+    let listed: Value = serde_json::from_str(&program.succeed(&["list", "--json"]).await).unwrap();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_restore_ends_proven_when_it_is_run_again() {
+    let server = Bed::get().server(17).await;
+    let db = server.create_database().await;
+    db.sql("CREATE TABLE big AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 1000000) i").await;
+    let program = Program::with_vault(&db).await;
+    program.succeed(&["backup"]).await;
+    for (number, (name, after_ms)) in [("KILL", 0), ("KILL", 600), ("TERM", 600), ("INT", 0)].into_iter().enumerate() {
+        let target = server.adopt_database(&format!("{}_copy_{number}", db.name()));
+        let arguments = ["restore", "latest", "--into", target.name(), "--json"];
+        let mut child = program.command_with(&arguments, &[]).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = said.next_line().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        signal(&child, name).await;
+        let ended = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("it goes on after SIG{name} at {after_ms} ms")).unwrap();
+        if name != "KILL" {
+            assert_eq!(ended.status.code(), Some(11), "after SIG{name} at {after_ms} ms: {first:?}");
+        }
+        let report: Value = serde_json::from_str(&program.succeed(&arguments).await).unwrap();
+        assert_eq!(report["proof"]["ok"], true, "after SIG{name} at {after_ms} ms: {report}");
+        require_no_session(&target).await;
+    }
+}
+
+/// Soon nobody is left in the database.
+async fn require_no_session(db: &TestDb) {
+    let client = db.client().await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for _ in 0..100 {
+        if client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("a session stays behind");
+}

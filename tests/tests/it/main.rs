@@ -1,0 +1,22 @@
+//! Integration tests on real servers. One program, so that they link once and share the bed.
+
+mod aws;
+mod backup;
+mod bed;
+mod check;
+mod connect;
+mod damage;
+mod data;
+mod dump;
+mod faults;
+mod preflight;
+mod program;
+mod restore;
+mod restore_schema;
+mod rig;
+mod roles;
+mod s3_faults;
+mod secrets;
+mod store_contract;
+mod under_load;
+mod vault_reader;
