@@ -1,0 +1,34 @@
+# make demo    a backup from beginning to end, on a PostgreSQL that it brings along
+# make test    every test, on PostgreSQL 14 to 18 and an AWS stand-in that it brings along
+# make lint    formatting, clippy, licences
+# make build   the release build of the command line: target/release/lifeboat
+# make bed-down stops what a test or demo left running
+#
+# All it takes is Rust, Python 3, Node with npm and a C toolchain; what else is needed is put into .bed, checked by hash.
+
+SHELL := /bin/bash
+BED := tests/bed/bed
+# Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
+TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
+
+.PHONY: build test demo lint bed-down
+
+build:
+	cargo build --locked --release -p lifeboat-cli $(TLS)
+
+test:
+	@trap '$(BED) down' EXIT; \
+	$(BED) up all > /dev/null && cargo test --locked --workspace $(TLS)
+
+# A development build: `make test` uses the same.
+demo:
+	cargo build --locked -p lifeboat-cli $(TLS)
+	@python3 tests/demo/demo.py target/debug/lifeboat
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets $(TLS) -- -D warnings
+	@tests/ci/deny
+
+bed-down:
+	$(BED) down
