@@ -1,5 +1,6 @@
 # make demo    a backup from beginning to end, on a PostgreSQL that it brings along
 # make test    every test, on PostgreSQL 14 to 18 and an AWS stand-in that it brings along
+# make soak    the tests that look for trouble, in their long form: hours
 # make lint    formatting, clippy, licences
 # make build   the release build of the command line: target/release/lifeboat
 # make bed-down stops what a test or demo left running
@@ -11,7 +12,7 @@ BED := tests/bed/bed
 # Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
 TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
 
-.PHONY: build test demo lint bed-down
+.PHONY: build test soak demo lint bed-down
 
 build:
 	cargo build --locked --release -p lifeboat-cli $(TLS)
@@ -19,6 +20,10 @@ build:
 test:
 	@trap '$(BED) down' EXIT; \
 	$(BED) up all > /dev/null && cargo test --locked --workspace $(TLS)
+
+soak:
+	@trap '$(BED) down' EXIT; \
+	$(BED) up all > /dev/null && LIFEBOAT_SOAK=1 cargo test --locked --workspace $(TLS)
 
 # A development build: `make test` uses the same.
 demo:

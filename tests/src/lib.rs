@@ -9,9 +9,11 @@ mod dump;
 mod moto;
 mod private;
 mod server;
+mod soak;
 
 pub use bed::{Bed, MAJORS, Tools};
 pub use dump::dump_of;
 pub use moto::Moto;
 pub use private::{PrivateServer, Stop};
 pub use server::{Server, TestDb};
+pub use soak::soak;

@@ -24,6 +24,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::Semaphore;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::program::{Program, signal};
@@ -445,11 +446,13 @@ async fn a_killed_restore_ends_proven_when_it_is_run_again() {
     let server = Bed::get().server(17).await;
     let db = server.create_database().await;
     db.sql("CREATE TABLE big AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 1000000) i").await;
+    let gate = Gate::in_the_way_of(&db).await;
     let program = Program::with_vault(&db).await;
     program.succeed(&["backup"]).await;
     for (number, (name, after_ms)) in [("KILL", 0), ("KILL", 600), ("TERM", 600), ("INT", 0)].into_iter().enumerate() {
         let target = server.adopt_database(&format!("{}_copy_{number}", db.name()));
         let arguments = ["restore", "latest", "--into", target.name(), "--json"];
+        gate.close().await;
         let mut child = program.command_with(&arguments, &[]).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         let first = said.next_line().await.unwrap();
@@ -460,9 +463,41 @@ async fn a_killed_restore_ends_proven_when_it_is_run_again() {
         if name != "KILL" {
             assert_eq!(ended.status.code(), Some(11), "after SIG{name} at {after_ms} ms: {first:?}");
         }
+        gate.open().await;
         let report: Value = serde_json::from_str(&program.succeed(&arguments).await).unwrap();
         assert_eq!(report["proof"]["ok"], true, "after SIG{name} at {after_ms} ms: {report}");
         require_no_session(&target).await;
+    }
+}
+
+/// An index that no restore gets past while the gate is closed, however fast the machine is.
+struct Gate {
+    keeper: Client,
+    lock: u32,
+}
+
+impl Gate {
+    async fn in_the_way_of(db: &TestDb) -> Self {
+        let lock = std::process::id();
+        db.sql(&format!(
+            "CREATE FUNCTION passes(id int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+                 WHILE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objid = {lock}) LOOP
+                     PERFORM pg_catalog.pg_sleep(0.05);
+                 END LOOP;
+                 RETURN id;
+             END $$;
+             CREATE TABLE gate (id int); INSERT INTO gate VALUES (1); CREATE INDEX ON gate (passes(id))"
+        ))
+        .await;
+        Self { keeper: db.server().client("postgres").await, lock }
+    }
+
+    async fn close(&self) {
+        self.keeper.batch_execute(&format!("SELECT pg_advisory_lock({})", self.lock)).await.unwrap();
+    }
+
+    async fn open(&self) {
+        self.keeper.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
     }
 }
 
