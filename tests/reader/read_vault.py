@@ -4,9 +4,9 @@
   read_vault.py VAULT DATABASE --list             the database's backups, newest first
   read_vault.py VAULT DATABASE BACKUP FOLDER      one backup into a new folder; BACKUP is an id or `latest`
 
-VAULT is a folder. The master key is base64 in LIFEBOAT_MASTER_KEY, or in the file that LIFEBOAT_MASTER_KEY_FILE names.
-FOLDER gets SCHEMA.TABLE.copy for each table (odd characters percent-encoded), schema.dump for pg_restore, sequences.json
-and catalogue.json. Everything is checked on the way: exit code 0 means that all of it is as it was written."""
+VAULT is a folder. The master key is base64 in LIFEBOAT_MASTER_KEY, or in the file LIFEBOAT_MASTER_KEY_FILE. FOLDER gets
+SCHEMA.TABLE.copy for each table (odd characters percent-encoded; in COPY's binary format where catalogue.json says so),
+schema.dump for pg_restore, and catalogue.json. Exit code 0 means that all of it is as it was written."""
 
 import base64
 import hashlib
@@ -14,7 +14,9 @@ import hmac
 import json
 import os
 import re
+import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,8 +27,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-LAST_LINE = rb'\{"mac":"([0-9a-f]{64})","mac_key":"([0-9a-f]{16})","sha256":"([0-9a-f]{64})"\}\n'
-
 
 def require(condition, problem):
     if not condition:
@@ -34,24 +34,32 @@ def require(condition, problem):
 
 
 def decrypt(key, nonce, ciphertext, associated_data):
-    try:
+    with suppress(InvalidTag):
         return AESGCM(key).decrypt(nonce, ciphertext, associated_data)
-    except InvalidTag:
-        return None
 
 
-def derive(data_key):
-    purposes = ("record", "content-id", "seal")
+def derive(data_key, purposes=("record", "content-id", "seal")):
     return {p: HKDF(SHA256(), 32, None, f"lifeboat/1/{p}".encode()).derive(data_key) for p in purposes}
+
+
+def rows_of(chunk, encoding, what):
+    if encoding == "text":
+        require(chunk.endswith(b"\n"), f"a chunk of {what} ends within a row")
+        return chunk[:-1].split(b"\n")
+    rows, at = [], 0
+    while at < len(chunk):
+        begin, at = at, at + 2
+        for _ in range(*struct.unpack_from(">h", chunk, begin)):
+            at += 4 + max(struct.unpack_from(">i", chunk, at)[0], 0)
+        rows.append(chunk[begin:at])
+    return rows
 
 
 class Vault:
     def __init__(self, root, master, database):
-        self.root, self.master, self.database = Path(root), master, database
-        self.base = f"databases/{database}"
+        self.root, self.base, self.master, self.database = Path(root), f"databases/{database}", master, database
         formats = self.numbered("format")
-        contents = (self.parse(key)[0]["content"] for key in formats)
-        opened = [(content["key"], keys) for content in contents if (keys := self.unwrap(content, ""))]
+        opened = [(c["key"], keys) for f in formats if (keys := self.unwrap(c := self.parse(f)[0]["content"], ""))]
         require(opened, "this master key opens no vault here")
         content = self.record(formats[-1], "format", dict(opened[:1]))
         require(content["version"] == 1 and not content["features"], "the vault is newer than this reader")
@@ -61,8 +69,7 @@ class Vault:
             self.keys[entry["key"]] = self.unwrap(entry, database) or sys.exit("read_vault: a key does not open")
 
     def names(self, folder):
-        path = self.root / folder
-        return sorted(entry.name for entry in path.iterdir() if entry.name[0] != ".") if path.is_dir() else []
+        return sorted(entry.name for entry in (self.root / folder).glob("[!.]*"))
 
     def numbered(self, folder):
         numbers = [int(name[:-5]) for name in self.names(folder) if re.fullmatch(r"[1-9][0-9]*\.json", name)]
@@ -72,7 +79,8 @@ class Vault:
         """The body of a record, its exact bytes, its MAC and the MAC's key: undamaged, but not proven."""
         stored = (self.root / key).read_bytes()
         text = stored[: stored.rfind(b"\n", 0, -1) + 1]
-        last = re.fullmatch(LAST_LINE, stored[len(text) :])
+        pattern = rb'\{"mac":"([0-9a-f]{64})","mac_key":"([0-9a-f]{16})","sha256":"([0-9a-f]{64})"\}\n'
+        last = re.fullmatch(pattern, stored[len(text) :])
         require(last and hashlib.sha256(text).hexdigest() == last[3].decode(), f"{key} is damaged")
         return json.loads(text), text, last[1].decode(), last[2].decode()
 
@@ -92,35 +100,32 @@ class Vault:
         return (data_key := decrypt(self.master, sealed[:12], sealed[12:], place)) and derive(data_key)
 
     def backups(self):
-        folder = f"{self.base}/backups"
-        return [name for name in reversed(self.names(folder)) if (self.root / folder / name / "manifest.json").exists()]
+        found = (self.root / self.base / "backups").glob("*/manifest.json")
+        return sorted((path.parent.name for path in found), reverse=True)
 
     def manifest(self, backup):
         manifest = self.record(f"{self.base}/backups/{backup}/manifest.json", "manifest", self.keys)
-        named = [manifest[name] for name in ("vault", "database", "id")]
-        require(named == [self.vault_id, self.database, backup], f"the manifest of {backup} belongs elsewhere")
+        is_here = (manifest["vault"], manifest["database"], manifest["id"]) == (self.vault_id, self.database, backup)
+        require(is_here, f"the manifest of {backup} belongs elsewhere")
         return manifest
 
     def is_live(self, backup):
         folder = f"{self.base}/tombstones/{backup}"
-        names = self.names(folder)
-        decided = [f"{folder}/{name}" for name in names if name.endswith(".outcome.json")]
-        cancelled = all(self.record(key, "outcome", self.keys)["fate"] == "cancelled" for key in decided)
-        return cancelled and len(names) == 2 * len(decided)
+        decided = [f"{folder}/{name}" for name in self.names(folder) if name.endswith(".outcome.json")]
+        fates = {self.record(key, "outcome", self.keys)["fate"] for key in decided}
+        return fates <= {"cancelled"} and len(self.names(folder)) == 2 * len(decided)
 
     def resolve(self, name):
-        if name == "latest":
-            name = next(
-                (b for b in self.backups() if self.is_live(b) and self.manifest(b)["purpose"] == "backup"), None
-            )
+        complete = (b for b in self.backups() if self.is_live(b) and self.manifest(b)["purpose"] == "backup")
+        name = next(complete, None) if name == "latest" else name
         require(name in self.backups(), f"{self.database} has no such backup")
         return name
 
 
 class Backup:
     def __init__(self, vault, manifest):
-        self.pool, self.key_id = vault.root / vault.base / "pool", manifest["key"]
-        self.keys = vault.keys[self.key_id]
+        key, self.pool = manifest["key"], vault.root / vault.base / "pool"
+        self.key_id, self.keys = key, vault.keys[key]
         listed = (self.pool / manifest["pack_list"][:2] / manifest["pack_list"]).read_bytes()
         require(hashlib.sha256(listed).hexdigest() == manifest["pack_list"], "the pack list is damaged")
         self.packs = {line.split(" ")[0]: int(line.split(" ")[1]) for line in listed.decode().splitlines()}
@@ -129,25 +134,24 @@ class Backup:
     def piece(self, kind, at):
         what = f"the {kind} at {at['offset']}+{at['length']} of pack {at['pack']}"
         path = self.pool / at["pack"][:2] / at["pack"]
-        whole = path.exists() and path.stat().st_size == self.packs.get(at["pack"])
-        require(whole, f"{what}: the pack is missing, cut or not in the pack list")
+        size = path.exists() and path.stat().st_size
+        require(size and size == self.packs.get(at["pack"]), f"{what}: its pack is missing, cut or not listed")
         with path.open("rb") as pack:
-            pack.seek(at["offset"])
-            sealed = pack.read(at["length"])
+            sealed = os.pread(pack.fileno(), at["length"], at["offset"])
         prefix, label = b"LBO1" + bytes.fromhex(self.key_id), kind.encode() + b"\0"
         require(len(sealed) >= 40 and sealed[:12] == prefix, f"{what} is not a piece sealed with key {self.key_id}")
         frame = decrypt(self.keys["seal"], sealed[12:24], sealed[24:], prefix + label + bytes.fromhex(at["id"]))
         require(frame and zstandard.frame_content_size(frame) == at["plaintext_bytes"], f"{what} is damaged")
         plaintext = zstandard.ZstdDecompressor().decompress(frame)
-        content_id = hmac.digest(self.keys["content-id"], label + plaintext, "sha256").hex()
-        require(content_id == at["id"], f"{what} is not what its id says")
+        content_id = hmac.digest(self.keys["content-id"], label + plaintext, "sha256")
+        require(content_id.hex() == at["id"], f"{what} is not what its id says")
         return plaintext
 
     def chunks(self, table, what):
         """Every chunk that holds rows, as (its numbers, its text); the ranges are proven to be complete."""
         reached, current, parts = 0, None, 0
         for index in (json.loads(self.piece("index", at)) for at in table["parts"]):
-            for first, end, part, rows, size, fingerprint, piece in index["chunks"]:
+            for first, end, part, rows, size, fingerprint, piece, _ in index["chunks"]:
                 if part == 0:
                     require(first == reached, f"ranges of {what} overlap or have a gap")
                     reached, current, parts = end, (first, end), 0
@@ -160,18 +164,19 @@ class Backup:
         require(reached is None, f"the last range of {what} is missing")
 
     def write_table(self, table, folder):
-        what, total_rows, total_bytes, total_sum = f"{table['schema']}.{table['name']}", 0, 0, 0
+        what, encoding, found = f"{table['schema']}.{table['name']}", table["encoding"], [0, 0, 0]
         name = ".".join(quote(table[part], safe="").replace(".", "%2E") for part in ("schema", "name"))
         with (folder / f"{name}.copy").open("xb") as file:
-            for (rows, size, fingerprint), text in self.chunks(table, what):
-                lines = text.split(b"\n")
-                require(lines.pop() == b"", f"a chunk of {what} ends within a row")
-                total = sum(xxhash.xxh3_128_intdigest(line) for line in lines) % 2**128
-                require((len(lines), f"{total:032x}") == (rows, fingerprint), f"a chunk of {what} has other rows")
-                total_rows, total_bytes, total_sum = total_rows + rows, total_bytes + size, (total_sum + total) % 2**128
-                file.write(text)
-        found = (total_rows, total_bytes, f"{total_sum:032x}")
-        require(found == (table["rows"], table["plaintext_bytes"], table["fingerprint"]), f"{what} does not add up")
+            file.write(b"PGCOPY\n\xff\r\n" + bytes(9) if encoding == "binary" else b"")
+            for stated, chunk in self.chunks(table, what):
+                rows = rows_of(chunk, encoding, what)
+                total = sum(xxhash.xxh3_128_intdigest(row) for row in rows) % 2**128
+                require((len(rows), len(chunk), f"{total:032x}") == stated, f"a chunk of {what} has other rows")
+                found = [sum(pair) for pair in zip(found, (len(rows), len(chunk), total))]
+                file.write(chunk)
+            file.write(b"\xff\xff" if encoding == "binary" else b"")
+        found[2] = f"{found[2] % 2**128:032x}"
+        require(found == [table[n] for n in ("rows", "plaintext_bytes", "fingerprint")], f"{what} does not add up")
 
     def write(self, folder):
         folder.mkdir(parents=True)
@@ -180,21 +185,16 @@ class Backup:
         if self.catalogue["schema"]:
             (folder / "schema.dump").write_bytes(self.piece("schema", self.catalogue["schema"]))
         (folder / "catalogue.json").write_text(json.dumps(self.catalogue, indent=2))
-        (folder / "sequences.json").write_text(json.dumps(self.catalogue["sequences"], indent=2))
 
 
-def main(arguments):
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
     if len(arguments) not in (3, 4) or (len(arguments) == 3) != (arguments[2] == "--list"):
         sys.exit(__doc__.strip())
     file, text = os.environ.get("LIFEBOAT_MASTER_KEY_FILE"), os.environ.get("LIFEBOAT_MASTER_KEY", "")
     vault = Vault(arguments[0], base64.b64decode(Path(file).read_text() if file else text), arguments[1])
-    if arguments[2] == "--list":
-        for name in vault.backups():
-            manifest, state = vault.manifest(name), "" if vault.is_live(name) else " (deleted)"
-            print(f"{name} {manifest['purpose']} {manifest['totals']['rows']} rows{state}")
-    else:
-        Backup(vault, vault.manifest(vault.resolve(arguments[2]))).write(Path(arguments[3]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    if arguments[2:3] != ["--list"]:
+        sys.exit(Backup(vault, vault.manifest(vault.resolve(arguments[2]))).write(Path(arguments[3])))
+    for name in vault.backups():
+        manifest, state = vault.manifest(name), "" if vault.is_live(name) else " (deleted)"
+        print(f"{name} {manifest['purpose']} {manifest['totals']['rows']} rows{state}")

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::index::PieceRef;
+use super::rows::Encoding;
 use super::tally::Tally;
 
 /// Everything a restore needs to know beside the rows.
@@ -64,14 +65,6 @@ impl fmt::Debug for TableName {
     }
 }
 
-/// How a table's rows are held in its chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    /// COPY text format in the database's encoding, one row a line.
-    Text,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableKind {
@@ -95,6 +88,9 @@ pub struct TableEntry {
     pub root: Option<TableName>,
     /// The columns of a COPY line, in order: neither dropped nor generated ones.
     pub columns: Vec<Column>,
+    /// Stored generated columns, which no line holds: the server computes them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generated_columns: Vec<Column>,
     /// Changes whenever the same stored bytes could print differently.
     pub type_signature: String,
     /// The condition that selected the rows, for an extension's configuration table.

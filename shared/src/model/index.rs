@@ -61,8 +61,9 @@ struct Stored {
     chunks: Vec<StoredChunk>,
 }
 
-/// `[first block, end block or null, part, rows, plaintext bytes, fingerprint, piece or null]`
-type StoredChunk = (u64, Option<u64>, u32, u64, u64, Fingerprint, Option<StoredPiece>);
+/// `[first block, end block or null, part, rows, plaintext bytes, fingerprint, piece or null, fingerprint with the generated
+/// columns or null]`
+type StoredChunk = (u64, Option<u64>, u32, u64, u64, Fingerprint, Option<StoredPiece>, Option<Fingerprint>);
 
 /// `[content id, index into packs, offset, length]`
 type StoredPiece = (ContentId, usize, u64, u64);
@@ -76,8 +77,8 @@ impl IndexPart {
         let place = |pack: &PackId| packs.binary_search(pack).expect("collected above");
         let chunks = self.chunks.iter().map(|c| {
             let piece = c.piece.map(|p| (p.id, place(&p.pack), p.offset, p.length));
-            let Tally { rows, plaintext_bytes, fingerprint } = c.tally;
-            (c.range.first, c.range.end, c.part, rows, plaintext_bytes, fingerprint, piece)
+            let Tally { rows, plaintext_bytes, fingerprint, generated } = c.tally;
+            (c.range.first, c.range.end, c.part, rows, plaintext_bytes, fingerprint, piece, generated)
         });
         let stored = Stored { chunks: chunks.collect(), packs };
         serde_json::to_vec(&stored).expect("plain values serialise")
@@ -86,7 +87,7 @@ impl IndexPart {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let bad = |why: String| Error::verification(format!("a chunk index is damaged: {why}"));
         let stored: Stored = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
-        let chunk = |(first, end, part, rows, plaintext_bytes, fingerprint, piece): StoredChunk| {
+        let chunk = |(first, end, part, rows, plaintext_bytes, fingerprint, piece, generated): StoredChunk| {
             let piece = match piece {
                 None => None,
                 Some((id, pack, offset, length)) => {
@@ -97,7 +98,7 @@ impl IndexPart {
             if piece.is_some() != (rows > 0) {
                 return Err(bad(format!("a chunk of {rows} rows with{} a piece", if rows > 0 { "out" } else { "" })));
             }
-            let tally = Tally { rows, plaintext_bytes, fingerprint };
+            let tally = Tally { rows, plaintext_bytes, fingerprint, generated };
             if rows == 0 && tally != Tally::default() {
                 return Err(bad("a chunk without rows but with content".to_owned()));
             }
@@ -123,23 +124,31 @@ mod tests {
     use proptest::prelude::*;
 
     fn chunk() -> impl Strategy<Value = Chunk> {
-        let fields = (any::<u64>(), any::<Option<u64>>(), any::<u32>(), 0u64..3, any::<u64>(), any::<u128>());
+        let sums = (any::<u128>(), any::<Option<u128>>());
+        let fields = (any::<u64>(), any::<Option<u64>>(), any::<u32>(), 0u64..3, any::<u64>(), sums);
         let piece = (any::<[u8; 32]>(), 0u8..4, any::<u64>(), any::<u64>());
-        (fields, piece).prop_map(|((first, end, part, rows, bytes, sum), (id, pack, offset, length))| Chunk {
-            range: BlockRange { first, end },
-            part,
-            tally: if rows == 0 {
-                Tally::default()
-            } else {
-                Tally { rows, plaintext_bytes: bytes, fingerprint: Fingerprint(sum) }
-            },
-            piece: (rows > 0).then_some(PieceRef {
-                id: ContentId(id),
-                pack: PackId([pack; 32]),
-                offset,
-                length,
-                plaintext_bytes: bytes,
-            }),
+        (fields, piece).prop_map(|((first, end, part, rows, bytes, (sum, generated)), (id, pack, offset, length))| {
+            Chunk {
+                range: BlockRange { first, end },
+                part,
+                tally: if rows == 0 {
+                    Tally::default()
+                } else {
+                    Tally {
+                        rows,
+                        plaintext_bytes: bytes,
+                        fingerprint: Fingerprint(sum),
+                        generated: generated.map(Fingerprint),
+                    }
+                },
+                piece: (rows > 0).then_some(PieceRef {
+                    id: ContentId(id),
+                    pack: PackId([pack; 32]),
+                    offset,
+                    length,
+                    plaintext_bytes: bytes,
+                }),
+            }
         })
     }
 

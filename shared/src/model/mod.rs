@@ -5,11 +5,12 @@ mod id;
 mod index;
 mod manifest;
 mod record;
+mod rows;
 mod tally;
 
 pub use catalogue::{
-    Catalogue, Collation, Column, DatabaseProperties, Encoding, Extension, LargeObject, Role, Sequence,
-    SettingOverride, Skipped, TableEntry, TableKind, TableName,
+    Catalogue, Collation, Column, DatabaseProperties, Extension, LargeObject, Role, Sequence, SettingOverride, Skipped,
+    TableEntry, TableKind, TableName,
 };
 pub use id::{BackupId, ContentId, DatabaseName, KeyId, Lsn, PackId, Tier, VaultId};
 pub use index::{BlockRange, Chunk, IndexPart, PieceRef};
@@ -21,4 +22,5 @@ pub use record::{
     Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome, VaultFormat,
     Verdict, WrappedKey,
 };
+pub use rows::Encoding;
 pub use tally::{Fingerprint, Tally};

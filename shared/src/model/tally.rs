@@ -3,15 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use memchr::memchr_iter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
 
-/// XXH3-128 (seed 0) of each COPY line without its line end, summed modulo 2^128. Does not depend on the order of rows.
+/// XXH3-128 (seed 0) of each row, a COPY line without its line end or a binary row, summed modulo 2^128. Does not depend on
+/// the order of rows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Fingerprint(pub u128);
+
+impl Fingerprint {
+    fn add(&mut self, other: Self) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,31 +56,29 @@ impl<'de> Deserialize<'de> for Fingerprint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     pub rows: u64,
-    /// Length as COPY text, line ends included.
+    /// Length as they stand in chunks, line ends included.
     pub plaintext_bytes: u64,
     pub fingerprint: Fingerprint,
+    /// Of the rows with their stored generated columns behind the others, in tables that have some. Chunks do not hold
+    /// those columns: the server computes them again, and may come to something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<Fingerprint>,
 }
 
 impl Tally {
-    /// Of COPY text that holds whole lines, each ended by a line feed.
-    pub fn of_copy_text(text: &[u8]) -> Self {
-        let mut rows = 0;
-        let mut sum = 0u128;
-        let mut start = 0;
-        for end in memchr_iter(b'\n', text) {
-            sum = sum.wrapping_add(xxh3_128(&text[start..end]));
-            rows += 1;
-            start = end + 1;
-        }
-        debug_assert_eq!(start, text.len(), "COPY text is cut at row ends");
-        Self { rows, plaintext_bytes: text.len() as u64, fingerprint: Fingerprint(sum) }
+    /// Whether both are of the same rows, whatever was generated from them.
+    pub fn same_rows(&self, other: &Self) -> bool {
+        Self { generated: None, ..*self } == Self { generated: None, ..*other }
     }
 
     pub fn add(&mut self, other: &Self) {
         // Saturating: no choice of damaged parts can add up to a small whole, or end the program.
         self.rows = self.rows.saturating_add(other.rows);
         self.plaintext_bytes = self.plaintext_bytes.saturating_add(other.plaintext_bytes);
-        self.fingerprint.0 = self.fingerprint.0.wrapping_add(other.fingerprint.0);
+        self.fingerprint.add(other.fingerprint);
+        if let Some(generated) = other.generated {
+            self.generated.get_or_insert_default().add(generated);
+        }
     }
 }
 
@@ -91,7 +94,12 @@ impl<'a> std::iter::Sum<&'a Tally> for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Encoding;
     use proptest::prelude::*;
+
+    fn tally(text: &[u8]) -> Tally {
+        Encoding::Text.tally(text).unwrap()
+    }
 
     fn lines(rows: &[String]) -> Vec<u8> {
         rows.iter().flat_map(|row| format!("{row}\n").into_bytes()).collect()
@@ -104,19 +112,19 @@ mod tests {
         ) {
             let mut reversed = rows.clone();
             reversed.reverse();
-            let whole = Tally::of_copy_text(&lines(&rows));
+            let whole = tally(&lines(&rows));
             let (head, tail) = reversed.split_at(cut.min(rows.len()));
-            let parts = [Tally::of_copy_text(&lines(head)), Tally::of_copy_text(&lines(tail))];
+            let parts = [tally(&lines(head)), tally(&lines(tail))];
             prop_assert_eq!(parts.iter().sum::<Tally>(), whole);
             prop_assert_eq!(whole.rows, rows.len() as u64);
         }
 
         #[test]
         fn one_changed_row_changes_the_fingerprint(rows in prop::collection::vec("[a-z]{1,9}", 1..40), at in 0usize..40) {
-            let before = Tally::of_copy_text(&lines(&rows));
+            let before = tally(&lines(&rows));
             let mut changed = rows.clone();
             changed[at % rows.len()].push('!');
-            prop_assert_ne!(Tally::of_copy_text(&lines(&changed)).fingerprint, before.fingerprint);
+            prop_assert_ne!(tally(&lines(&changed)).fingerprint, before.fingerprint);
         }
     }
 
@@ -131,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_doubled_row_is_not_a_missing_pair() {
-        let twice = Tally::of_copy_text(b"a\na\n");
+        let twice = tally(b"a\na\n");
         assert_ne!(twice, Tally::default());
         assert_ne!(twice.fingerprint, Fingerprint::default());
     }

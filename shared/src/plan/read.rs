@@ -1,9 +1,9 @@
 //! The read plan: which tables are read, in which ranges, in which order, and what is left out and why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
-use crate::model::{BlockRange, Column, LargeObject, Skipped, TableKind, TableName};
+use crate::model::{BlockRange, Column, Encoding, LargeObject, Skipped, TableKind, TableName};
 use crate::plan::selection::{Pattern, any_matches, require_matches};
 use crate::postgres::catalog::{ExtensionMember, Relation, RelationKind, TableColumns};
 use crate::postgres::preflight::Wanted;
@@ -48,6 +48,9 @@ pub struct Source<'a> {
     pub columns: &'a HashMap<u32, TableColumns>,
     pub roots: &'a HashMap<u32, TableName>,
     pub large_objects: &'a [LargeObject],
+    /// Tables whose rows are known to be too long for text.
+    pub too_long: &'a HashSet<TableName>,
+    pub server_encoding: &'a str,
     pub is_replica: bool,
     pub block_bytes: u64,
 }
@@ -71,10 +74,15 @@ pub struct PlannedTable {
     pub unlogged: bool,
     pub root: Option<TableName>,
     pub columns: Vec<Column>,
+    /// Stored generated columns, which are read to be compared, not to be kept.
+    pub generated: Vec<Column>,
     pub type_signature: String,
     pub condition: Option<String>,
     pub heap_bytes: u64,
     pub ranges: Ranges,
+    pub encoding: Encoding,
+    /// Why its rows can be read as text only.
+    pub only_text: Option<String>,
 }
 
 /// How a table is cut for reading.
@@ -207,7 +215,10 @@ fn selected(relation: &Relation, source: &Source<'_>, patterns: &[Pattern]) -> b
 }
 
 fn planned(relation: &Relation, condition: Option<String>, source: &Source<'_>) -> PlannedTable {
-    let TableColumns { columns, type_signature } = source.columns.get(&relation.oid).cloned().unwrap_or_default();
+    let TableColumns { columns, generated, type_signature, unportable } =
+        source.columns.get(&relation.oid).cloned().unwrap_or_default();
+    let only_text = only_text(source, &unportable);
+    let is_binary = only_text.is_none() && source.too_long.contains(&relation.name);
     let ranges = match relation.access_method.as_str() {
         "heap" => {
             let blocks = relation.heap_bytes.div_ceil(source.block_bytes);
@@ -223,11 +234,23 @@ fn planned(relation: &Relation, condition: Option<String>, source: &Source<'_>) 
         unlogged: relation.unlogged,
         root: source.roots.get(&relation.oid).cloned(),
         columns,
+        generated,
         type_signature,
         condition,
         heap_bytes: relation.heap_bytes,
         ranges,
+        encoding: if is_binary { Encoding::Binary } else { Encoding::Text },
+        only_text,
     }
+}
+
+/// In binary, texts come in UTF-8, and some types' values mean nothing in another database.
+fn only_text(source: &Source<'_>, unportable: &[Column]) -> Option<String> {
+    if source.server_encoding != "UTF8" {
+        return Some(format!("the database's encoding is {}", source.server_encoding));
+    }
+    let column = unportable.first()?;
+    Some(format!("column {} is of type {}", column.name, column.type_name))
 }
 
 fn large_objects(objects: &[LargeObject]) -> PlannedTable {
@@ -240,12 +263,15 @@ fn large_objects(objects: &[LargeObject]) -> PlannedTable {
         unlogged: false,
         root: None,
         columns: vec![column("loid", "oid"), column("page", "bigint"), column("data", "bytea")],
+        generated: Vec::new(),
         type_signature: String::new(),
         condition: None,
         heap_bytes: 0,
         ranges: Ranges::LargeObjects {
             first_oids: objects.chunks(LARGE_OBJECTS_PER_RANGE).map(|run| run[0].oid).collect(),
         },
+        encoding: Encoding::Text,
+        only_text: Some("large objects are read in pages".to_owned()),
     }
 }
 
@@ -272,8 +298,16 @@ mod tests {
 
     fn plan(relations: &[Relation], is_replica: bool, selection: &Selection) -> Result<ReadPlan> {
         let (columns, roots) = (HashMap::new(), HashMap::new());
-        let source =
-            Source { relations, columns: &columns, roots: &roots, large_objects: &[], is_replica, block_bytes: 8192 };
+        let source = Source {
+            relations,
+            columns: &columns,
+            roots: &roots,
+            large_objects: &[],
+            too_long: &HashSet::from([TableName::new("public", "wide")]),
+            server_encoding: "UTF8",
+            is_replica,
+            block_bytes: 8192,
+        };
         read_plan(&source, selection)
     }
 
@@ -301,6 +335,35 @@ mod tests {
         let skipped: Vec<&str> = plan.skipped.iter().map(|s| s.object.as_str()).collect();
         assert_eq!(skipped, ["public.far", "public.scratch", "public.ext_own", "public.secret", "public.log"]);
         assert_eq!(plan.excluded, [TableName::new("public", "secret")]);
+    }
+
+    #[test]
+    fn rows_too_long_for_text_are_read_in_binary_where_that_means_the_same_elsewhere() {
+        let unportable = vec![Column { name: "which".into(), type_name: "regclass".into() }];
+        let columns = HashMap::from([(1, TableColumns { unportable, ..TableColumns::default() })]);
+        let (too_long, roots) = (HashSet::from([TableName::new("public", "wide")]), HashMap::new());
+        let relations = [table("wide", 1), table("plain", 1)];
+        let source = Source {
+            relations: &relations,
+            columns: &HashMap::new(),
+            roots: &roots,
+            large_objects: &[],
+            too_long: &too_long,
+            server_encoding: "UTF8",
+            is_replica: false,
+            block_bytes: 8192,
+        };
+        let encodings = |source: &Source<'_>| -> Vec<Encoding> {
+            let plan = read_plan(source, &Selection::default()).unwrap();
+            plan.tables.iter().map(|table| table.encoding).collect()
+        };
+        assert_eq!(encodings(&source), [Encoding::Text, Encoding::Binary]);
+        let latin = Source { server_encoding: "LATIN1", ..source };
+        assert_eq!(encodings(&latin), [Encoding::Text, Encoding::Text]);
+        let named = Source { columns: &columns, server_encoding: "UTF8", ..latin };
+        let plan = read_plan(&named, &Selection::default()).unwrap();
+        assert_eq!(plan.tables[1].only_text.as_deref(), Some("column which is of type regclass"));
+        assert_eq!(plan.tables[1].encoding, Encoding::Text);
     }
 
     #[test]

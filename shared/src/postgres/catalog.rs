@@ -54,8 +54,12 @@ pub enum RelationKind {
 pub struct TableColumns {
     /// Neither dropped nor generated ones.
     pub columns: Vec<Column>,
+    /// Stored generated ones.
+    pub generated: Vec<Column>,
     /// Changes whenever the same stored bytes could print differently.
     pub type_signature: String,
+    /// Some columns whose values mean something else, or nothing, in another database when they are read in binary.
+    pub unportable: Vec<Column>,
 }
 
 pub async fn relations(client: &Client) -> Result<Vec<Relation>> {
@@ -91,23 +95,25 @@ fn relation(row: &Row) -> Result<Relation> {
 pub async fn columns(client: &Client) -> Result<HashMap<Oid, TableColumns>> {
     let types = Types::read(client).await?;
     let rows = query(client, "listing the columns", include_str!("sql/columns.sql")).await?;
-    let mut tables: HashMap<Oid, (Vec<Column>, Vec<ColumnType>)> = HashMap::new();
+    let mut tables: HashMap<Oid, (TableColumns, Vec<ColumnType>)> = HashMap::new();
     for row in &rows {
-        if row.get::<_, bool>("is_generated") {
-            continue;
+        let (table, shapes) = tables.entry(row.get("relation")).or_default();
+        let column = Column { name: row.get("name"), type_name: row.get("type_name") };
+        let shape =
+            ColumnType { number: row.get("number"), oid: row.get("type_oid"), modifier: row.get("type_modifier") };
+        if !types.is_portable_in_binary(shape.oid) {
+            table.unportable.push(column.clone());
         }
-        let (columns, shapes) = tables.entry(row.get("relation")).or_default();
-        columns.push(Column { name: row.get("name"), type_name: row.get("type_name") });
-        shapes.push(ColumnType {
-            number: row.get("number"),
-            oid: row.get("type_oid"),
-            modifier: row.get("type_modifier"),
-        });
+        match row.get("is_generated") {
+            true => table.generated.push(column),
+            false => table.columns.push(column),
+        }
+        shapes.push(shape);
     }
-    let signed = tables
-        .into_iter()
-        .map(|(oid, (columns, shapes))| (oid, TableColumns { columns, type_signature: types.signature(&shapes) }));
-    Ok(signed.collect())
+    let signed = |(oid, (table, shapes)): (Oid, (TableColumns, Vec<ColumnType>))| {
+        (oid, TableColumns { type_signature: types.signature(&shapes), ..table })
+    };
+    Ok(tables.into_iter().map(signed).collect())
 }
 
 struct ColumnType {
@@ -116,31 +122,53 @@ struct ColumnType {
     modifier: i32,
 }
 
-/// How values of each constructed or user-defined type print.
-struct Types(HashMap<Oid, (String, Vec<Oid>)>);
+/// How values of each constructed or user-defined type, and of those that name objects, print.
+struct Types(HashMap<Oid, Type>);
+
+struct Type {
+    description: String,
+    built_from: Vec<Oid>,
+    /// Whether its binary form says everything in any database, as far as that is not a matter of what it is built from.
+    is_portable_in_binary: bool,
+}
 
 impl Types {
     async fn read(client: &Client) -> Result<Self> {
         let rows = query(client, "listing the types", include_str!("sql/types.sql")).await?;
-        Ok(Self(rows.iter().map(|row| (row.get("oid"), (row.get("description"), row.get("built_from")))).collect()))
+        let read = |row: &Row| Type {
+            description: row.get("description"),
+            built_from: row.get("built_from"),
+            is_portable_in_binary: row.get("is_portable_in_binary"),
+        };
+        Ok(Self(rows.iter().map(|row| (row.get("oid"), read(row))).collect()))
+    }
+
+    fn is_portable_in_binary(&self, oid: Oid) -> bool {
+        self.with_parts([oid]).iter().filter_map(|oid| self.0.get(oid)).all(|found| found.is_portable_in_binary)
+    }
+
+    /// The types and all that they are built from, each once.
+    fn with_parts(&self, oids: impl IntoIterator<Item = Oid>) -> Vec<Oid> {
+        let mut todo: Vec<Oid> = oids.into_iter().collect();
+        let (mut seen, mut parts) = (HashSet::new(), Vec::new());
+        while let Some(oid) = todo.pop() {
+            if seen.insert(oid) {
+                parts.push(oid);
+                todo.extend(self.0.get(&oid).into_iter().flat_map(|found| &found.built_from));
+            }
+        }
+        parts
     }
 
     /// A hash of the columns' numbers, types and modifiers, and of everything their types are built from.
     fn signature(&self, columns: &[ColumnType]) -> String {
         let mut hash = Sha256::new();
-        let mut seen = HashSet::new();
-        let mut todo: Vec<Oid> = Vec::new();
         for column in columns {
             hash.update(format!("{}:{}:{};", column.number, column.oid, column.modifier));
-            todo.push(column.oid);
         }
-        while let Some(oid) = todo.pop() {
-            if !seen.insert(oid) {
-                continue;
-            }
-            if let Some((description, built_from)) = self.0.get(&oid) {
-                hash.update(format!("{oid}:{description};"));
-                todo.extend(built_from);
+        for oid in self.with_parts(columns.iter().map(|column| column.oid)) {
+            if let Some(found) = self.0.get(&oid) {
+                hash.update(format!("{oid}:{};", found.description));
             }
         }
         hex::encode(&hash.finalize()[..16])
@@ -282,8 +310,8 @@ pub fn lock_statements<'a>(tables: impl Iterator<Item = &'a TableName>, nowait: 
 }
 
 /// The columns of a COPY, quoted.
-pub fn column_list(columns: &[Column]) -> String {
-    columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
+pub fn column_list<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
+    columns.map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
 }
 
 fn table_name(row: &Row) -> TableName {

@@ -1,37 +1,48 @@
-//! Writing rows: COPY text back into a table.
+//! Writing rows back into a table.
 
 use bytes::Bytes;
 use futures::SinkExt;
 use tokio_postgres::{Client, CopyInSink};
 
 use super::catalog::column_list;
-use super::copy_out::LARGE_OBJECT_PAGE_BYTES;
+use super::copy_out::{BINARY_HEADER, BINARY_TRAILER, LARGE_OBJECT_PAGE_BYTES};
 use super::quote::{literal, qualified};
-use crate::model::{Column, TableName};
+use crate::model::{Column, Encoding, TableName};
 
 /// Where rows go.
 #[derive(Debug, Clone, Copy)]
 pub struct Into<'a> {
     pub table: &'a TableName,
     pub columns: &'a [Column],
+    pub format: Encoding,
     /// The encoding of the rows' text.
     pub encoding: &'a str,
 }
 
 impl Into<'_> {
     fn statement(&self) -> String {
-        let columns = match column_list(self.columns) {
+        let columns = match column_list(self.columns.iter()) {
             none if none.is_empty() => String::new(),
             columns => format!(" ({columns})"),
         };
-        let (table, encoding) = (qualified(self.table), literal(self.encoding));
-        format!("COPY {table}{columns} FROM STDIN WITH (FORMAT text, ENCODING {encoding})")
+        let format = match self.format {
+            Encoding::Text => format!("FORMAT text, ENCODING {}", literal(self.encoding)),
+            Encoding::Binary => "FORMAT binary".to_owned(),
+        };
+        format!("COPY {}{columns} FROM STDIN WITH ({format})", qualified(self.table))
     }
 }
 
 /// Copies chunks of whole rows into a table; gives the number of rows that arrived.
 pub async fn write_rows(client: &Client, into: Into<'_>, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
-    send(client, &into.statement(), chunks).await
+    let messages = match into.format {
+        Encoding::Text => chunks,
+        Encoding::Binary => {
+            let (header, trailer) = (BINARY_HEADER.to_vec(), BINARY_TRAILER.to_vec());
+            std::iter::once(header).chain(chunks).chain(std::iter::once(trailer)).collect()
+        }
+    };
+    send(client, &into.statement(), messages).await
 }
 
 /// Writes pages of large objects, which exist already; gives the number of pages that arrived.
@@ -46,11 +57,11 @@ pub async fn write_large_object_pages(client: &Client, chunks: Vec<Vec<u8>>) -> 
     Ok(pages)
 }
 
-async fn send(client: &Client, statement: &str, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+async fn send(client: &Client, statement: &str, messages: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
     let sink: CopyInSink<Bytes> = client.copy_in(statement).await?;
     let mut sink = std::pin::pin!(sink);
-    for chunk in chunks {
-        sink.as_mut().feed(Bytes::from(chunk)).await?;
+    for message in messages {
+        sink.as_mut().feed(Bytes::from(message)).await?;
     }
     sink.as_mut().finish().await
 }

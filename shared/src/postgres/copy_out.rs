@@ -1,14 +1,15 @@
-//! Reading rows: one range of one table as COPY text, cut into chunks at row ends.
+//! Reading rows: one range of one table as COPY gives it, cut into chunks at row ends.
 
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::catalog::column_list;
 use super::error::from_postgres;
 use super::quote::{literal, qualified};
 use crate::error::{Error, Result};
-use crate::model::{BlockRange, Column, TableKind, TableName};
+use crate::model::{BlockRange, Column, Encoding, TableKind, TableName};
 
 /// Where a chunk is cut when a range has more: at the first row end past this size.
 pub const CHUNK_BYTES: usize = 4 << 20;
@@ -16,17 +17,25 @@ pub const CHUNK_BYTES: usize = 4 << 20;
 /// Bytes of a large object in one row of its pseudo-table.
 pub const LARGE_OBJECT_PAGE_BYTES: u64 = 1 << 20;
 
-/// What to read and how its text is encoded.
+/// What COPY's binary format begins with; an extension of the length in its last four bytes may follow.
+pub(super) const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// In the place of a row: there are no more.
+pub(super) const BINARY_TRAILER: [u8; 2] = (-1i16).to_be_bytes();
+
+/// What to read, and in which form.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
     pub table: &'a TableName,
     pub kind: TableKind,
     pub columns: &'a [Column],
+    /// Stored generated columns to read behind the others.
+    pub generated: &'a [Column],
+    pub format: Encoding,
     /// `WHERE …` of an extension's configuration table.
     pub condition: Option<&'a str>,
     /// Whether ranges are heap blocks; if not, the only range is everything.
     pub by_blocks: bool,
-    /// The database's own encoding: nothing is converted.
+    /// The database's own encoding: nothing is converted. The binary format does not care.
     pub encoding: &'a str,
     /// Whether large objects are read from `pg_largeobject` itself, see [`may_read_large_object_pages`].
     pub by_large_object_pages: bool,
@@ -35,16 +44,18 @@ pub struct Rows<'a> {
 impl Rows<'_> {
     /// The COPY statement for one range.
     pub fn statement(&self, range: BlockRange) -> String {
-        let encoding = literal(self.encoding);
-        let to = format!("TO STDOUT WITH (FORMAT text, ENCODING {encoding})");
+        let to = match self.format {
+            Encoding::Text => format!("TO STDOUT WITH (FORMAT text, ENCODING {})", literal(self.encoding)),
+            Encoding::Binary => "TO STDOUT WITH (FORMAT binary)".to_owned(),
+        };
         if self.kind == TableKind::LargeObjects {
             let query =
                 if self.by_large_object_pages { query_of_stored_pages(range) } else { query_of_large_objects(range) };
             return format!("COPY ({query}) {to}");
         }
         let table = qualified(self.table);
-        let columns = column_list(self.columns);
-        if !self.by_blocks && self.condition.is_none() {
+        let columns = column_list(self.columns.iter().chain(self.generated));
+        if !self.by_blocks && self.condition.is_none() && self.generated.is_empty() {
             return match columns.as_str() {
                 "" => format!("COPY {table} {to}"),
                 columns => format!("COPY {table} ({columns}) {to}"),
@@ -60,7 +71,8 @@ impl Rows<'_> {
             let bare = bare.get(..5).filter(|w| w.eq_ignore_ascii_case("where")).map_or(bare, |_| &bare[5..]);
             conditions.push(format!("({bare})"));
         }
-        format!("COPY (SELECT {columns} FROM ONLY {table} WHERE {}) {to}", conditions.join(" AND "))
+        let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        format!("COPY (SELECT {columns} FROM ONLY {table}{only}) {to}")
     }
 }
 
@@ -114,6 +126,29 @@ fn objects_in(range: BlockRange) -> String {
     format!("pg_catalog.pg_largeobject_metadata m WHERE m.oid >= {}::pg_catalog.oid{end}", range.first)
 }
 
+/// Why a range was not read to its end.
+#[derive(Debug)]
+pub enum Unread {
+    /// A row is longer, in this format, than a message of the server may be. The transaction has failed.
+    TooLong(Error),
+    Failed(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Unread {
+    /// For who has no other way to read the range.
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::TooLong(error) | Self::Failed(error) => error,
+        }
+    }
+}
+
 /// Reads one range; gives each chunk of whole rows to `sink`. A range without rows gives none.
 ///
 /// Rows arrive one message each; a row larger than [`CHUNK_BYTES`] is a chunk of its own.
@@ -122,28 +157,95 @@ pub async fn read_range(
     rows: Rows<'_>,
     range: BlockRange,
     mut sink: impl AsyncFnMut(Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    let failed = |error| from_postgres(&format!("reading {}", rows.table), error);
+) -> Result<(), Unread> {
+    let failed = |error: tokio_postgres::Error| {
+        let too_long = is_too_long(&error);
+        let error = from_postgres(&format!("reading {}", rows.table), error);
+        if too_long { Unread::TooLong(error) } else { Unread::Failed(error) }
+    };
     let stream = client.copy_out(&rows.statement(range)).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);
-    let mut chunk = Vec::new();
+    let mut cutter = Cutter::new(rows.format);
     while let Some(message) = stream.next().await {
         let message: Bytes = message.map_err(failed)?;
-        if chunk.is_empty() {
-            chunk.reserve(message.len().max(CHUNK_BYTES / 4));
-        }
-        chunk.extend_from_slice(&message);
-        if chunk.len() >= CHUNK_BYTES && chunk.ends_with(b"\n") {
-            sink(std::mem::take(&mut chunk)).await?;
+        if let Some(chunk) = cutter.push(&message) {
+            sink(chunk).await?;
         }
     }
-    if !chunk.is_empty() {
-        if !chunk.ends_with(b"\n") {
-            return Err(Error::bug(format!("a row of {} has no end", rows.table)));
-        }
-        sink(chunk).await?;
+    let rest = cutter.end().ok_or_else(|| Error::bug(format!("a row of {} has no end", rows.table)))?;
+    if !rest.is_empty() {
+        sink(rest).await?;
     }
     Ok(())
+}
+
+/// The server's own words: there is no code for values that cannot be made because of their length.
+fn is_too_long(error: &tokio_postgres::Error) -> bool {
+    let Some(error) = error.as_db_error() else { return false };
+    error.code() == &SqlState::PROGRAM_LIMIT_EXCEEDED
+        || (error.code() == &SqlState::INTERNAL_ERROR
+            && error.message().starts_with("invalid memory alloc request size"))
+}
+
+/// Cuts a stream of rows into chunks.
+struct Cutter {
+    format: Encoding,
+    chunk: Vec<u8>,
+    /// How much of the chunk is whole rows, as far as that was looked for.
+    whole: usize,
+    /// The binary format's header is still to come.
+    wants_header: bool,
+}
+
+impl Cutter {
+    fn new(format: Encoding) -> Self {
+        Self { format, chunk: Vec::new(), whole: 0, wants_header: format == Encoding::Binary }
+    }
+
+    /// Takes what arrived; gives a chunk once there is enough for one.
+    fn push(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        if self.chunk.is_empty() {
+            self.chunk.reserve(message.len().max(CHUNK_BYTES / 4));
+        }
+        self.chunk.extend_from_slice(message);
+        match self.format {
+            Encoding::Text => self.whole = if self.chunk.ends_with(b"\n") { self.chunk.len() } else { 0 },
+            Encoding::Binary => self.find_whole_rows(),
+        }
+        if self.whole < CHUNK_BYTES {
+            return None;
+        }
+        let rest = self.chunk.split_off(self.whole);
+        self.whole = 0;
+        Some(std::mem::replace(&mut self.chunk, rest))
+    }
+
+    fn find_whole_rows(&mut self) {
+        if self.wants_header {
+            let Some(header) = self.chunk.first_chunk::<{ BINARY_HEADER.len() }>() else { return };
+            let extension: [u8; 4] = header[15..].try_into().expect("four bytes");
+            let length = BINARY_HEADER.len() + u32::from_be_bytes(extension) as usize;
+            if self.chunk.len() < length {
+                return;
+            }
+            self.chunk.drain(..length);
+            self.wants_header = false;
+        }
+        while let Some(end) = self.format.row_end(&self.chunk, self.whole) {
+            self.whole = end;
+        }
+    }
+
+    /// What is left when the stream has ended; `None` when that is not whole rows.
+    fn end(self) -> Option<Vec<u8>> {
+        let Self { format, mut chunk, whole, wants_header } = self;
+        let ends_well = match format {
+            Encoding::Text => whole == chunk.len(),
+            Encoding::Binary => !wants_header && chunk[whole..] == BINARY_TRAILER,
+        };
+        chunk.truncate(whole);
+        ends_well.then_some(chunk)
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +260,8 @@ mod tests {
             table: &table,
             kind: TableKind::Table,
             columns: &columns,
+            generated: &[],
+            format: Encoding::Text,
             condition: Some("WHERE id > 9"),
             by_blocks: true,
             encoding: "UTF8",
@@ -166,5 +270,51 @@ mod tests {
         insta::assert_snapshot!(rows.statement(BlockRange { first: 256, end: Some(512) }), @r#"COPY (SELECT "a" FROM ONLY "s"."t" WHERE ctid >= '(256,0)'::pg_catalog.tid AND ctid < '(512,0)'::pg_catalog.tid AND ( id > 9)) TO STDOUT WITH (FORMAT text, ENCODING 'UTF8')"#);
         let whole = Rows { by_blocks: false, condition: None, columns: &[], ..rows };
         insta::assert_snapshot!(whole.statement(BlockRange { first: 0, end: None }), @r#"COPY "s"."t" TO STDOUT WITH (FORMAT text, ENCODING 'UTF8')"#);
+    }
+
+    #[test]
+    fn generated_columns_are_read_behind_the_others() {
+        let table = TableName::new("s", "t");
+        let column = |name: &str| [Column { name: name.into(), type_name: "int".into() }];
+        let (columns, generated) = (column("a"), column("g"));
+        let rows = Rows {
+            table: &table,
+            kind: TableKind::Table,
+            columns: &columns,
+            generated: &generated,
+            format: Encoding::Binary,
+            condition: None,
+            by_blocks: false,
+            encoding: "UTF8",
+            by_large_object_pages: false,
+        };
+        insta::assert_snapshot!(rows.statement(BlockRange { first: 0, end: None }), @r#"COPY (SELECT "a", "g" FROM ONLY "s"."t") TO STDOUT WITH (FORMAT binary)"#);
+    }
+
+    /// Chunks that come of a stream that is delivered in pieces of `size`; `None` when it breaks off.
+    fn cut(format: Encoding, stream: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
+        let mut cutter = Cutter::new(format);
+        let mut chunks: Vec<Vec<u8>> = stream.chunks(size).filter_map(|piece| cutter.push(piece)).collect();
+        chunks.extend(Some(cutter.end()?).filter(|rest| !rest.is_empty()));
+        Some(chunks)
+    }
+
+    #[test]
+    fn however_a_stream_arrives_its_chunks_are_whole_rows_and_together_all_of_them() {
+        let row = [&2i16.to_be_bytes()[..], &3i32.to_be_bytes(), b"abc", &(-1i32).to_be_bytes()].concat();
+        let rows = row.repeat(CHUNK_BYTES / row.len() * 2 + 7);
+        let stream = [BINARY_HEADER, &rows[..], &BINARY_TRAILER].concat();
+        for size in [1 << 20, 8191, CHUNK_BYTES * 3] {
+            let chunks = cut(Encoding::Binary, &stream, size).unwrap();
+            assert_eq!(chunks.concat(), rows);
+            assert!(chunks.iter().all(|chunk| chunk.len() % row.len() == 0));
+        }
+        assert_eq!(cut(Encoding::Binary, &[&BINARY_HEADER[..], &BINARY_TRAILER].concat(), 1), Some(vec![]));
+        for broken_off in [1, 20, stream.len() - 1, stream.len() - 5] {
+            assert_eq!(cut(Encoding::Binary, &stream[..broken_off], 8191), None);
+        }
+        assert_eq!(cut(Encoding::Text, b"a\nb\n", 2), Some(vec![b"a\nb\n".to_vec()]));
+        assert_eq!(cut(Encoding::Text, b"a\nb", 2), None);
+        assert_eq!(cut(Encoding::Text, b"", 2), Some(vec![]));
     }
 }

@@ -26,6 +26,7 @@ pub mod role_names;
 mod route;
 pub mod schema_sql;
 pub mod session;
+mod short_reads;
 pub mod snapshot;
 pub mod sql_text;
 mod tls;

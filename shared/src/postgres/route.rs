@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use native_tls::TlsConnector;
-use postgres_native_tls::MakeTlsConnector;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -17,6 +16,7 @@ use super::connect::Session;
 use super::dsn::{ChannelBinding, Dsn, Host, Place, SslMode};
 use super::error::{from_postgres, is_about_encryption};
 use super::identity::{Identity, identity};
+use super::short_reads::MakeTls;
 use crate::error::{Error, Result};
 
 /// What administrators see in `pg_stat_activity`.
@@ -81,7 +81,7 @@ impl Route {
     pub async fn cancel(&self, token: CancelToken) {
         let asking = async {
             if self.endpoint.encrypted {
-                token.cancel_query(MakeTlsConnector::new(self.tls.clone())).await
+                token.cancel_query(MakeTls::new(self.tls.clone())).await
             } else {
                 token.cancel_query(NoTls).await
             }
@@ -105,7 +105,7 @@ impl Route {
     async fn start(&self) -> Started {
         let config = self.config();
         if self.endpoint.encrypted {
-            let tls = MakeTlsConnector::new(self.tls.clone());
+            let tls = MakeTls::new(self.tls.clone());
             let (client, connection) = config.connect(tls).await?;
             Ok((client, tokio::spawn(drive(connection))))
         } else {

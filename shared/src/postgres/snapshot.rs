@@ -162,9 +162,10 @@ impl Reader {
         self.session.batch_execute(&begin).await.map_err(|e| from_postgres("joining the snapshot", e))
     }
 
-    /// Lets go of every lock and joins the snapshot again, so that the server's lock table never fills.
+    /// Lets go of every lock and joins the snapshot again: so that the server's lock table never fills, or after a
+    /// statement that failed.
     pub async fn begin_again(&self) -> Result<()> {
-        self.session.batch_execute("COMMIT").await.map_err(|e| from_postgres("leaving the snapshot", e))?;
+        self.session.batch_execute("ROLLBACK").await.map_err(|e| from_postgres("leaving the snapshot", e))?;
         self.begin().await
     }
 

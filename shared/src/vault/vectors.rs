@@ -6,7 +6,7 @@ use super::keys::{Keys, MasterKey, Place, SecretKey, derived};
 use super::piece::{Opener, PieceKind, content_id};
 use super::{pack, record};
 use crate::model::{
-    BlockRange, Chunk, ContentId, Hold, IndexPart, KeyId, PackEntry, PackId, PackList, PackOrigin, PieceRef, Tally,
+    BlockRange, Chunk, ContentId, Encoding, Hold, IndexPart, KeyId, PackEntry, PackId, PackList, PackOrigin, PieceRef,
     VaultId, WrappedKey,
 };
 
@@ -83,7 +83,7 @@ fn the_chunk_has_its_content_id_and_fingerprint() {
     let example = Example::read();
     let chunk = example.bytes("chunk");
     assert_eq!(content_id(&example.keys(), PieceKind::Chunk, &chunk), example.content_id());
-    let tally = Tally::of_copy_text(&chunk);
+    let tally = Encoding::Text.tally(&chunk).unwrap();
     assert_eq!((tally.rows, tally.fingerprint.to_string().as_str()), (2, example.text("fingerprint")));
 }
 
@@ -101,7 +101,7 @@ fn the_sealed_chunk_opens_and_its_pack_has_its_name() {
 fn the_index_and_the_pack_list_are_spelled_as_shown() {
     let example = Example::read();
     let length = example.bytes("sealed chunk").len() as u64;
-    let tally = Tally::of_copy_text(&example.bytes("chunk"));
+    let tally = Encoding::Text.tally(&example.bytes("chunk")).unwrap();
     let piece = PieceRef {
         id: example.content_id(),
         pack: example.pack(),

@@ -18,5 +18,6 @@ mod roles;
 mod s3_faults;
 mod secrets;
 mod store_contract;
+mod traps;
 mod under_load;
 mod vault_reader;

@@ -55,6 +55,10 @@ impl Rig {
         for table in &mut catalogue.tables {
             (table.oid, table.filenode, table.type_signature) = (0, 0, String::new());
             table.parts.clear();
+            // What is generated comes from the function of now; the restore itself has told of it.
+            if table.name == TableName::new("zoo_traps", "outdated_generated") {
+                table.tally.generated = None;
+            }
         }
         // Rows that are parted by an enum's hash lie elsewhere in a copy: partitions are compared together.
         let mut sums: BTreeMap<TableName, Tally> = BTreeMap::new();
@@ -136,9 +140,10 @@ async fn the_shop_comes_back_equal_on_every_version() {
 }
 
 /// What the zoo's own rows do not pass any more.
-const ZOO_REMARKS: [&str; 2] = [
+const ZOO_REMARKS: [&str; 3] = [
     "FK CONSTRAINT zoo_traps.orphaned orphaned_other_fkey",
     "constraint \"allowed\" of \"zoo_traps\".\"outdated_check\"",
+    "generated columns of zoo_traps.outdated_generated",
 ];
 
 /// What `pg_dump` cannot tell of the zoo, or must tell otherwise of a copy: a child with its columns in another order, and

@@ -146,7 +146,7 @@ async fn compare(source: &TestDb, decoded: &Path) {
             assert!(lines(&copy) == lines(&expected), "{} differs from {table}", file_name(table));
         }
     }
-    let sequences = json(&decoded.join("sequences.json"));
+    let sequences = json(&decoded.join("catalogue.json"))["sequences"].clone();
     for sequence in sequences.as_array().unwrap() {
         let name = format!("{}.{}", quoted(word(sequence, "schema")), quoted(word(sequence, "name")));
         let row = client.query_one(&format!("SELECT last_value, is_called FROM {name}"), &[]).await.unwrap();

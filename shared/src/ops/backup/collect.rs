@@ -19,17 +19,25 @@ pub struct Collector<'m> {
     plan: Arc<ReadPlan>,
     parent: Option<Arc<Parent>>,
     meta: &'m mut MetaPacks,
+    /// Of each table, in which its rows count.
+    encodings: Vec<Encoding>,
     open: HashMap<PartName, OpenPart>,
-    sealed: HashMap<PartName, (Tally, Place)>,
-    packs: HashSet<PackId>,
-    chunks: u64,
-    new_chunks: u64,
+    sealed: HashMap<PartName, SealedPart>,
 }
 
 struct OpenPart {
     ranges_left: u64,
     chunks_left: i64,
     chunks: Vec<Chunk>,
+    new_chunks: u64,
+}
+
+struct SealedPart {
+    tally: Tally,
+    place: Place,
+    packs: HashSet<PackId>,
+    chunks: u64,
+    new_chunks: u64,
 }
 
 impl OpenPart {
@@ -44,11 +52,9 @@ impl<'m> Collector<'m> {
             plan: Arc::clone(&work.plan),
             parent: work.parent.clone(),
             meta,
+            encodings: work.plan.tables.iter().map(|table| table.encoding).collect(),
             open: HashMap::new(),
             sealed: HashMap::new(),
-            packs: HashSet::new(),
-            chunks: 0,
-            new_chunks: 0,
         }
     }
 
@@ -78,6 +84,17 @@ impl<'m> Collector<'m> {
     async fn take(&mut self, message: Message) -> Result<()> {
         let name = match message {
             Message::Failed(error) => return Err(error),
+            Message::StartOver { table, encoding } => {
+                self.encodings[table] = encoding;
+                self.open.retain(|name, _| name.0 != table);
+                self.sealed.retain(|name, _| name.0 != table);
+                return Ok(());
+            }
+            Message::RangeRead { task, .. } | Message::Placed { task, .. }
+                if task.encoding != self.encodings[task.table] =>
+            {
+                return Ok(());
+            }
             Message::RangeRead { task, chunks } => {
                 let part = self.part(task.part());
                 part.ranges_left -= 1;
@@ -90,35 +107,41 @@ impl<'m> Collector<'m> {
                 task.part()
             }
             Message::Placed { task, chunk, is_new } => {
-                self.chunks += 1;
-                self.new_chunks += u64::from(is_new);
                 let part = self.part(task.part());
                 part.chunks_left -= 1;
+                part.new_chunks += u64::from(is_new);
                 part.chunks.push(chunk);
                 task.part()
             }
         };
         if self.part(name).is_complete() {
             let part = self.open.remove(&name).expect("looked at above");
-            self.seal(name, part.chunks).await?;
+            self.seal(name, part).await?;
         }
         Ok(())
     }
 
     fn part(&mut self, name: PartName) -> &mut OpenPart {
         let ranges = self.plan.tables[name.0].ranges.count() - name.1 * PART_RANGES;
-        let new = || OpenPart { ranges_left: ranges.min(PART_RANGES), chunks_left: 0, chunks: Vec::new() };
+        let new =
+            || OpenPart { ranges_left: ranges.min(PART_RANGES), chunks_left: 0, chunks: Vec::new(), new_chunks: 0 };
         self.open.entry(name).or_insert_with(new)
     }
 
-    async fn seal(&mut self, name: PartName, mut chunks: Vec<Chunk>) -> Result<()> {
+    async fn seal(&mut self, name: PartName, part: OpenPart) -> Result<()> {
+        let OpenPart { mut chunks, new_chunks, .. } = part;
         chunks.sort_by_key(|chunk| (chunk.range.first, chunk.part));
         let part = IndexPart { chunks };
-        self.packs.extend(part.packs());
         let table = &self.plan.tables[name.0];
         let known = self.parent.as_ref().and_then(|p| p.index(&table.name, table.ranges.range_blocks(), name.1));
-        let placed = self.meta.add(PieceKind::Index, part.to_bytes(), known).await?;
-        self.sealed.insert(name, (part.tally(), placed));
+        let sealed = SealedPart {
+            tally: part.tally(),
+            place: self.meta.add(PieceKind::Index, part.to_bytes(), known).await?,
+            packs: part.packs().collect(),
+            chunks: part.chunks.iter().filter(|chunk| chunk.piece.is_some()).count() as u64,
+            new_chunks,
+        };
+        self.sealed.insert(name, sealed);
         Ok(())
     }
 
@@ -126,11 +149,12 @@ impl<'m> Collector<'m> {
         self.meta.flush().await?;
         let plan = Arc::clone(&self.plan);
         let entries = plan.tables.iter().enumerate().map(|(number, table)| self.entry(number, table));
+        let sealed = || self.sealed.values();
         Ok(Outcome {
             tables: entries.collect::<Result<_>>()?,
-            packs: self.packs.clone(),
-            chunks: self.chunks,
-            new_chunks: self.new_chunks,
+            packs: sealed().flat_map(|part| part.packs.iter().copied()).collect(),
+            chunks: sealed().map(|part| part.chunks).sum(),
+            new_chunks: sealed().map(|part| part.new_chunks).sum(),
         })
     }
 
@@ -139,9 +163,9 @@ impl<'m> Collector<'m> {
         let mut parts = Vec::new();
         for part in 0..table.ranges.parts() {
             let missing = || Error::bug(format!("part {part} of {} was never finished", table.name));
-            let (rows, placed) = self.sealed.get(&(number, part)).ok_or_else(missing)?;
-            tally.add(rows);
-            parts.push(self.meta.at(*placed));
+            let sealed = self.sealed.get(&(number, part)).ok_or_else(missing)?;
+            tally.add(&sealed.tally);
+            parts.push(self.meta.at(sealed.place));
         }
         Ok(TableEntry {
             name: table.name.clone(),
@@ -151,9 +175,10 @@ impl<'m> Collector<'m> {
             unlogged: table.unlogged,
             root: table.root.clone(),
             columns: table.columns.clone(),
+            generated_columns: table.generated.clone(),
             type_signature: table.type_signature.clone(),
             condition: table.condition.clone(),
-            encoding: Encoding::Text,
+            encoding: self.encodings[number],
             range_blocks: table.ranges.range_blocks(),
             tally,
             parts,

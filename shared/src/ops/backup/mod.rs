@@ -312,11 +312,14 @@ impl Attempt<'_> {
     async fn facts(&self, snapshot: &Snapshot) -> Result<Facts> {
         let client = &snapshot.session;
         let large_objects = catalog::large_objects(client).await?;
+        let too_long = self.parent.as_ref().map(|parent| parent.too_long()).unwrap_or_default();
         let source = Source {
             relations: &snapshot.relations,
             columns: &catalog::columns(client).await?,
             roots: &catalog::partition_roots(client).await?,
             large_objects: &large_objects,
+            too_long: &too_long,
+            server_encoding: &self.source.identity().server_encoding,
             is_replica: self.source.identity().in_recovery,
             block_bytes: snapshot.block_bytes,
         };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
-use crate::model::{Catalogue, ContentId, Manifest, PackId, PackList, PieceRef, Purpose, TableName};
+use crate::model::{Catalogue, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, TableName};
 use crate::vault::DatabaseVault;
 
 /// Pieces by their content.
@@ -84,6 +84,12 @@ impl Parent {
         let entry = self.tables.get(table).map(|place| &self.catalogue.tables[*place])?;
         let at = entry.parts.get(usize::try_from(number).ok()?)?;
         (entry.range_blocks == range_blocks && self.is_usable(at)).then_some(*at)
+    }
+
+    /// Tables that had rows too long for text: they are read in binary at once.
+    pub fn too_long(&self) -> HashSet<TableName> {
+        let binary = self.catalogue.tables.iter().filter(|table| table.encoding == Encoding::Binary);
+        binary.map(|table| table.name.clone()).collect()
     }
 
     /// The parent's schema dump, if it may be referred to.

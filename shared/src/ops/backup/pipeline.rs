@@ -7,6 +7,9 @@
 //! ```
 //!
 //! Queues between them are short, so a slow store slows the readers down. Whatever fails first stops all.
+//!
+//! A table that turns out to have a row too long for text is begun again in binary: its ranges are handed out once more,
+//! and what was read of it so far is forgotten.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -20,12 +23,12 @@ use super::pace::Pace;
 use super::parent::{KnownPart, Parent};
 use super::upload::{MetaPacks, Uploader};
 use crate::error::{Error, Result};
-use crate::model::{Chunk, PackId, PieceRef, TableEntry, TableKind, Tally};
+use crate::model::{Chunk, Encoding, PackId, PieceRef, TableEntry, TableKind, Tally};
 use crate::ops::{Event, Observer, Progress};
-use crate::plan::read::{PART_RANGES, Ranges, ReadPlan};
-use crate::postgres::copy_out::{Rows, read_range};
+use crate::plan::read::{PART_RANGES, PlannedTable, Ranges, ReadPlan};
+use crate::postgres::copy_out::{Rows, Unread, read_range};
 use crate::postgres::snapshot::{Reader, Ticket};
-use crate::postgres::{Connector, Session};
+use crate::postgres::{Connector, Session, from_postgres};
 use crate::vault::keys::Keys;
 use crate::vault::pack::{ClosedPack, PackBuffer};
 use crate::vault::piece::{PieceKind, Sealer, content_id};
@@ -67,6 +70,7 @@ pub struct Outcome {
 pub(super) struct Task {
     pub table: usize,
     pub range: u64,
+    pub encoding: Encoding,
 }
 
 /// `(table, part)`
@@ -82,12 +86,18 @@ impl Task {
 struct RawChunk {
     task: Task,
     part: u32,
-    text: Vec<u8>,
+    /// With the generated columns behind the others.
+    rows: Vec<u8>,
     known: Arc<KnownPart>,
 }
 
 /// What threads tell the collector.
 pub(super) enum Message {
+    /// From now on only this encoding counts for a table; what came of it so far does not.
+    StartOver {
+        table: usize,
+        encoding: Encoding,
+    },
     /// A range was read to its end and gave this many chunks.
     RangeRead {
         task: Task,
@@ -113,6 +123,8 @@ struct Placement {
 pub(super) struct Shared {
     pub work: Work,
     tasks: Mutex<VecDeque<Task>>,
+    /// Of each table, how its rows are read.
+    encodings: Mutex<Vec<Encoding>>,
     /// Ranges of tables that a reader could not lock at once.
     left_over: Mutex<Vec<Task>>,
     known: Mutex<HashMap<PartName, Arc<OnceCell<Arc<KnownPart>>>>>,
@@ -130,9 +142,9 @@ pub async fn run(work: Work, coordinator: &Session, uploads: &Uploader, meta: &m
     let stop = work.stop.clone();
     let (messages, mut inbox) = mpsc::unbounded_channel();
     let collector = Collector::new(&work, meta);
-    let all = |table: usize| (0..plan.tables[table].ranges.count()).map(move |range| Task { table, range });
     let shared = Arc::new(Shared {
-        tasks: Mutex::new((0..plan.tables.len()).flat_map(all).collect()),
+        tasks: Mutex::new((0..plan.tables.len()).flat_map(|at| tasks(&plan, at, plan.tables[at].encoding)).collect()),
+        encodings: Mutex::new(plan.tables.iter().map(|table| table.encoding).collect()),
         left_over: Mutex::default(),
         known: Mutex::default(),
         runtime: tokio::runtime::Handle::current(),
@@ -155,6 +167,11 @@ pub async fn run(work: Work, coordinator: &Session, uploads: &Uploader, meta: &m
     fed.map(|()| outcome)
 }
 
+/// Every range of a table.
+fn tasks(plan: &ReadPlan, table: usize, encoding: Encoding) -> impl Iterator<Item = Task> + use<> {
+    (0..plan.tables[table].ranges.count()).map(move |range| Task { table, range, encoding })
+}
+
 /// Starts the threads, sees all rows through to the last pack, and lets go of everything.
 async fn feed(shared: Arc<Shared>, coordinator: &Session) -> Result<()> {
     let sealer_count = thread::available_parallelism().map_or(2, usize::from).min(shared.work.jobs + 1);
@@ -171,12 +188,9 @@ async fn feed(shared: Arc<Shared>, coordinator: &Session) -> Result<()> {
     let sealers = sealers.collect::<Result<Vec<_>>>()?;
     drop(to_seal);
     join(readers).await?;
-    let left_over = std::mem::take(&mut *shared.left_over.lock().expect("no panic while held"));
-    for task in left_over {
-        if shared.work.stop.is_cancelled() {
-            break;
-        }
-        read_task(&shared, coordinator, task, &raw).await?;
+    tokio::select! {
+        () = shared.work.stop.cancelled() => {}
+        result = read_left_over(&shared, coordinator, &raw) => result?,
     }
     drop(raw);
     join(sealers).await?;
@@ -207,6 +221,48 @@ async fn join(threads: Vec<Thread>) -> Result<()> {
 impl Shared {
     fn next_task(&self) -> Option<Task> {
         self.tasks.lock().expect("no panic while held").pop_front()
+    }
+
+    /// What no reader could lock, and what became of that when it was begun again.
+    fn next_left_over(&self) -> Option<Task> {
+        self.left_over.lock().expect("no panic while held").pop().or_else(|| self.next_task())
+    }
+
+    /// Whether its table was begun again in another encoding.
+    fn is_outdated(&self, task: Task) -> bool {
+        self.encodings.lock().expect("no panic while held")[task.table] != task.encoding
+    }
+
+    fn table(&self, task: Task) -> &PlannedTable {
+        &self.work.plan.tables[task.table]
+    }
+
+    /// Begins a table again in binary, because one of its rows does not fit into a message as text.
+    ///
+    /// Errors: `too_long`, with what can be done, where binary is no way out.
+    fn start_over(&self, task: Task, too_long: Error) -> Result<()> {
+        let table = self.table(task);
+        let encoding = Encoding::Binary;
+        let no_way_out = match &table.only_text {
+            _ if task.encoding == encoding => Some("not even in binary".to_owned()),
+            only_text => only_text.as_ref().map(|why| format!("and binary is no way out: {why}")),
+        };
+        if let Some(why) = no_way_out {
+            return Err(Error::preflight(format!("{} has a row too long for the server to send, {why}", table.name))
+                .because(too_long)
+                .hint(format!(
+                    "make that row smaller, or leave the rows out with --exclude-table-data {}",
+                    table.name
+                )));
+        }
+        let mut encodings = self.encodings.lock().expect("no panic while held");
+        if encodings[task.table] != encoding {
+            tracing::info!(table = %table.name, "a row is too long for text: the table is read in binary");
+            encodings[task.table] = encoding;
+            self.tell(Message::StartOver { table: task.table, encoding });
+            self.tasks.lock().expect("no panic while held").extend(tasks(&self.work.plan, task.table, encoding));
+        }
+        Ok(())
     }
 
     /// Tells the collector; it outlives all who send, unless it failed and is only waiting for them to end.
@@ -255,35 +311,71 @@ async fn read_tasks(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Resu
                 reader.begin_again().await?;
                 locked.clear();
             }
-            let table = &shared.work.plan.tables[task.table];
+            let table = shared.table(task);
             if table.kind != TableKind::LargeObjects && !reader.try_lock(&table.name).await? {
                 shared.left_over.lock().expect("no panic while held").push(task);
                 continue;
             }
             locked.insert(task.table);
         }
-        read_task(shared, &reader.session, task, raw).await?;
+        match read_task(shared, &reader.session, task, raw).await {
+            Ok(()) => {}
+            Err(Unread::Failed(error)) => return Err(error),
+            Err(Unread::TooLong(error)) => {
+                shared.start_over(task, error)?;
+                reader.begin_again().await?;
+                locked.clear();
+            }
+        }
     }
     reader.session.close().await;
     Ok(())
 }
 
-async fn read_task(shared: &Arc<Shared>, session: &Session, task: Task, raw: &flume::Sender<RawChunk>) -> Result<()> {
-    let table = &shared.work.plan.tables[task.table];
+/// The coordinator's transaction is the snapshot: it must not fail with a row that is too long.
+async fn read_left_over(shared: &Arc<Shared>, coordinator: &Session, raw: &flume::Sender<RawChunk>) -> Result<()> {
+    let run = async |sql: &str| coordinator.batch_execute(sql).await.map_err(|e| from_postgres("reading", e));
+    while let Some(task) = shared.next_left_over() {
+        run("SAVEPOINT range").await?;
+        match read_task(shared, coordinator, task, raw).await {
+            Ok(()) => {}
+            Err(Unread::Failed(error)) => return Err(error),
+            Err(Unread::TooLong(error)) => {
+                shared.start_over(task, error)?;
+                run("ROLLBACK TO SAVEPOINT range").await?;
+            }
+        }
+        run("RELEASE SAVEPOINT range").await?;
+    }
+    Ok(())
+}
+
+async fn read_task(
+    shared: &Arc<Shared>,
+    session: &Session,
+    task: Task,
+    raw: &flume::Sender<RawChunk>,
+) -> Result<(), Unread> {
+    if shared.is_outdated(task) {
+        return Ok(());
+    }
+    let table = shared.table(task);
     let known = shared.known(task.part()).await?;
     let rows = Rows {
         table: &table.name,
         kind: table.kind,
         columns: &table.columns,
+        generated: &table.generated,
+        format: task.encoding,
         condition: table.condition.as_deref(),
         by_blocks: matches!(table.ranges, Ranges::Blocks { .. }),
         encoding: &shared.work.connector.identity().server_encoding,
         by_large_object_pages: shared.work.by_large_object_pages,
     };
     let mut chunks = 0;
-    let sink = async |text: Vec<u8>| {
-        shared.pace.wait(text.len() as u64).await;
-        let chunk = RawChunk { task, part: chunks, text, known: Arc::clone(&known) };
+    let sink = async |rows: Vec<u8>| {
+        shared.pace.wait(rows.len() as u64).await;
+        let chunk = RawChunk { task, part: chunks, rows, known: Arc::clone(&known) };
         chunks += 1;
         // The sealers end before the readers only when something failed, and that is told by whoever failed.
         raw.send_async(chunk).await.map_err(|_| Error::out_of_time("reading was stopped"))
@@ -302,7 +394,7 @@ fn seal_all(shared: &Arc<Shared>, raw: &flume::Receiver<RawChunk>) -> Result<()>
         if shared.work.stop.is_cancelled() {
             break;
         }
-        if let Err(error) = seal(shared, &mut sealer, &chunk) {
+        if let Err(error) = seal(shared, &mut sealer, chunk) {
             shared.tell(Message::Failed(error));
             break;
         }
@@ -310,20 +402,21 @@ fn seal_all(shared: &Arc<Shared>, raw: &flume::Receiver<RawChunk>) -> Result<()>
     Ok(())
 }
 
-fn seal(shared: &Arc<Shared>, sealer: &mut Sealer<'_>, raw: &RawChunk) -> Result<()> {
-    require_restorable(shared, raw)?;
-    let tally = Tally::of_copy_text(&raw.text);
-    let id = content_id(&shared.work.keys, PieceKind::Chunk, &raw.text);
+fn seal(shared: &Arc<Shared>, sealer: &mut Sealer<'_>, raw: RawChunk) -> Result<()> {
+    let RawChunk { task, part, rows, known } = raw;
+    let (rows, tally) = kept(shared.table(task), task.encoding, rows)?;
+    require_restorable(shared, task, &rows)?;
+    let id = content_id(&shared.work.keys, PieceKind::Chunk, &rows);
     let mut done = Progress { plaintext_bytes: tally.plaintext_bytes, rows: tally.rows, ..Progress::default() };
-    let placement = Placement { task: raw.task, part: raw.part, tally };
-    let full = match raw.known.chunks.get(&id) {
+    let placement = Placement { task, part, tally };
+    let full = match known.chunks.get(&id) {
         Some(piece) => {
             done.reused_bytes = piece.length;
             shared.tell(shared.placed(placement, *piece, false));
             None
         }
         None => {
-            let piece = sealer.seal(PieceKind::Chunk, id, &raw.text)?;
+            let piece = sealer.seal(PieceKind::Chunk, id, &rows)?;
             done.new_bytes = piece.bytes.len() as u64;
             shared.pack.lock().expect("no panic while held").push(placement, &piece)
         }
@@ -335,14 +428,23 @@ fn seal(shared: &Arc<Shared>, sealer: &mut Sealer<'_>, raw: &RawChunk) -> Result
     Ok(())
 }
 
+/// The rows without what the server generates, and what they were together.
+fn kept(table: &PlannedTable, encoding: Encoding, rows: Vec<u8>) -> Result<(Vec<u8>, Tally)> {
+    let kept = match table.generated.len() {
+        0 => encoding.tally(&rows).map(|tally| (rows, tally)),
+        generated => encoding.split_off(&rows, generated),
+    };
+    kept.ok_or_else(|| Error::bug(format!("a chunk of {} does not end where a row does", table.name)))
+}
+
 /// Some types can hold what no COPY takes back (`"char"` before 15, functions in C): the text must be valid in the
 /// database's own encoding, or the backup would not restore.
-fn require_restorable(shared: &Shared, raw: &RawChunk) -> Result<()> {
+fn require_restorable(shared: &Shared, task: Task, rows: &[u8]) -> Result<()> {
     let encoding = &shared.work.connector.identity().server_encoding;
-    if encoding != "UTF8" || std::str::from_utf8(&raw.text).is_ok() {
+    if task.encoding == Encoding::Binary || encoding != "UTF8" || std::str::from_utf8(rows).is_ok() {
         return Ok(());
     }
-    let table = &shared.work.plan.tables[raw.task.table].name;
+    let table = &shared.table(task).name;
     Err(Error::preflight(format!("{table} holds a value that is not valid {encoding}: no restore would accept it"))
         .hint(format!("repair that row, or leave the rows out with --exclude-table-data {table}")))
 }

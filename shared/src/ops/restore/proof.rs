@@ -1,4 +1,5 @@
-//! The proof: every table of the target is read back the way the source was, and must have its rows and fingerprint.
+//! The proof: every table of the target is read back the way the source was, and must have its rows and fingerprint. What
+//! the target has generated from them need not be the same, but a difference is told.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -8,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::rows::Load;
 use crate::error::{Error, Result};
-use crate::model::{BlockRange, Column, TableKind, TableName, Tally};
+use crate::model::{BlockRange, Column, Encoding, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
 use crate::plan::read::RANGE_BLOCKS;
-use crate::postgres::copy_out::{Rows, may_read_large_object_pages, read_range};
+use crate::postgres::copy_out::{Rows, Unread, may_read_large_object_pages, read_range};
 use crate::postgres::quote::qualified;
 use crate::postgres::session::{reader_settings, set_local};
 use crate::postgres::{Connector, from_postgres};
@@ -21,7 +22,17 @@ struct Wanted {
     table: TableName,
     kind: TableKind,
     columns: Vec<Column>,
+    generated: Vec<Column>,
+    encoding: Encoding,
     condition: Option<String>,
+}
+
+/// Tables that are not as the backup says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    pub of_rows: Vec<TableName>,
+    /// Their rows are equal, but not what was generated from them.
+    pub of_generated: Vec<TableName>,
 }
 
 /// What must come out, for a table or for the leaves of a partitioned table together.
@@ -44,7 +55,7 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// Tables that do not hold what the backup says. Rows that were loaded through a partitioned root are proven as a sum over
+/// What does not hold what the backup says. Rows that were loaded through a partitioned root are proven as a sum over
 /// its leaves, because they may lie in other leaves here.
 ///
 /// Errors: `Database`, `OutOfTime`; a difference is not an error.
@@ -55,9 +66,9 @@ pub async fn differences(
     jobs: usize,
     observer: &Arc<dyn Observer>,
     stop: &CancellationToken,
-) -> Result<Vec<TableName>> {
-    let wanted: Vec<Wanted> = loads.iter().map(wanted).collect();
-    let tasks = plan_tasks(target, &wanted).await?;
+) -> Result<Differences> {
+    let mut wanted: Vec<Wanted> = loads.iter().map(wanted).collect();
+    let tasks = plan_tasks(target, &mut wanted).await?;
     let shared = Arc::new(Shared {
         target: target.clone(),
         encoding: encoding.to_owned(),
@@ -102,12 +113,14 @@ fn wanted(load: &Load) -> Wanted {
         },
         kind: entry.kind,
         columns: entry.columns.clone(),
+        generated: entry.generated_columns.clone(),
+        encoding: entry.encoding,
         condition: entry.condition.clone(),
     }
 }
 
 /// The number of each load, and what was found for it, in groups of what belongs together.
-fn compare(loads: &[Load], found: &BTreeMap<usize, Tally>) -> Vec<TableName> {
+fn compare(loads: &[Load], found: &BTreeMap<usize, Tally>) -> Differences {
     let mut groups: BTreeMap<&TableName, Group> = BTreeMap::new();
     for (number, load) in loads.iter().enumerate() {
         let group = groups.entry(&load.into).or_default();
@@ -115,13 +128,34 @@ fn compare(loads: &[Load], found: &BTreeMap<usize, Tally>) -> Vec<TableName> {
         group.found.add(found.get(&number).unwrap_or(&Tally::default()));
         group.members.push(load.entry.name.clone());
     }
-    let different = groups.into_values().filter(|group| group.expected != group.found);
-    different.flat_map(|group| group.members).collect()
+    let mut differences = Differences::default();
+    for Group { expected, found, members } in groups.into_values() {
+        if !expected.same_rows(&found) {
+            differences.of_rows.extend(members);
+        } else if found.generated.is_some() && found.generated != expected.generated {
+            differences.of_generated.extend(members);
+        }
+    }
+    differences
 }
 
-async fn plan_tasks(target: &Connector, wanted: &[Wanted]) -> Result<VecDeque<(usize, BlockRange)>> {
+/// Also lets go of generated columns that the target does not have as such: rows may have come to tables that were there.
+async fn plan_tasks(target: &Connector, wanted: &mut [Wanted]) -> Result<VecDeque<(usize, BlockRange)>> {
     let session = target.connect().await?;
     let names: Vec<String> = wanted.iter().map(|wanted| qualified(&wanted.table)).collect();
+    let sql = "SELECT t.n::int8, a.attname::text
+               FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS t(name, n)
+               JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(t.name) AND a.attgenerated = 's'
+               WHERE NOT a.attisdropped";
+    let rows = session.query(sql, &[&names]).await.map_err(|e| from_postgres("looking for generated columns", e))?;
+    let mut generated: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    rows.iter().for_each(|row| generated.entry(row.get(0)).or_default().push(row.get(1)));
+    for (number, wanted) in (1..).zip(wanted.iter_mut()) {
+        let there = generated.remove(&number).unwrap_or_default();
+        if !wanted.generated.iter().all(|column| there.contains(&column.name)) {
+            wanted.generated.clear();
+        }
+    }
     let sql = "SELECT n::int8, coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass(name)), 0),
                       pg_catalog.current_setting('block_size')::int8
                FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS t(name, n)";
@@ -146,6 +180,16 @@ async fn plan_tasks(target: &Connector, wanted: &[Wanted]) -> Result<VecDeque<(u
         })
     };
     Ok(sizes.into_iter().flat_map(ranges).collect())
+}
+
+impl Wanted {
+    fn tally(&self, rows: &[u8]) -> Result<Tally> {
+        let tally = match self.generated.len() {
+            0 => self.encoding.tally(rows),
+            generated => self.encoding.split_off(rows, generated).map(|(_, tally)| tally),
+        };
+        tally.ok_or_else(|| Error::bug(format!("a chunk of {} does not end where a row does", self.table)))
+    }
 }
 
 /// A prover thread.
@@ -182,17 +226,20 @@ async fn prove(shared: &Shared) -> Result<()> {
             table: &wanted.table,
             kind: wanted.kind,
             columns: &wanted.columns,
+            generated: &wanted.generated,
+            format: wanted.encoding,
             condition: wanted.condition.as_deref(),
             by_blocks: wanted.kind != TableKind::LargeObjects,
             encoding: &shared.encoding,
             by_large_object_pages,
         };
         let mut tally = Tally::default();
-        read_range(&session, rows, range, async |text| {
-            tally.add(&Tally::of_copy_text(&text));
+        read_range(&session, rows, range, async |rows| {
+            tally.add(&wanted.tally(&rows)?);
             Ok(())
         })
-        .await?;
+        .await
+        .map_err(Unread::into_error)?;
         let bytes = tally.plaintext_bytes;
         let progress =
             Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows: tally.rows, ..Progress::default() };
@@ -206,7 +253,7 @@ async fn prove(shared: &Shared) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Encoding, Fingerprint, TableEntry};
+    use crate::model::{Fingerprint, TableEntry};
 
     fn load(name: &str, into: &str, sum: u128) -> Load {
         let entry = TableEntry {
@@ -217,6 +264,7 @@ mod tests {
             unlogged: false,
             root: None,
             columns: vec![],
+            generated_columns: vec![],
             type_signature: String::new(),
             condition: None,
             encoding: Encoding::Text,
@@ -228,16 +276,28 @@ mod tests {
     }
 
     fn tally(sum: u128) -> Tally {
-        Tally { rows: 1, plaintext_bytes: 2, fingerprint: Fingerprint(sum) }
+        Tally { rows: 1, plaintext_bytes: 2, fingerprint: Fingerprint(sum), generated: None }
     }
 
     #[test]
     fn leaves_that_were_loaded_through_their_root_are_proven_as_a_sum() {
         let loads = [load("a", "a", 1), load("leaf1", "root", 2), load("leaf2", "root", 3), load("b", "b", 4)];
         let found = |sums: [u128; 4]| sums.iter().enumerate().map(|(n, sum)| (n, tally(*sum))).collect();
-        assert!(compare(&loads, &found([1, 3, 2, 4])).is_empty());
-        assert_eq!(compare(&loads, &found([1, 2, 3, 5])), [TableName::new("s", "b")]);
-        assert_eq!(compare(&loads, &found([1, 2, 4, 4])).len(), 2);
-        assert_eq!(compare(&loads[..1], &BTreeMap::new()), [TableName::new("s", "a")]);
+        assert_eq!(compare(&loads, &found([1, 3, 2, 4])), Differences::default());
+        assert_eq!(compare(&loads, &found([1, 2, 3, 5])).of_rows, [TableName::new("s", "b")]);
+        assert_eq!(compare(&loads, &found([1, 2, 4, 4])).of_rows.len(), 2);
+        assert_eq!(compare(&loads[..1], &BTreeMap::new()).of_rows, [TableName::new("s", "a")]);
+    }
+
+    #[test]
+    fn what_was_generated_may_differ_and_is_told_apart_from_the_rows() {
+        let generated = |tally: Tally, sum| Tally { generated: Some(Fingerprint(sum)), ..tally };
+        let mut load = load("a", "a", 1);
+        load.entry.tally = generated(tally(1), 7);
+        let found = |tally| compare(std::slice::from_ref(&load), &BTreeMap::from([(0, tally)]));
+        assert_eq!(found(generated(tally(1), 7)), Differences::default());
+        assert_eq!(found(tally(1)), Differences::default(), "the target does not generate it");
+        assert_eq!(found(generated(tally(1), 8)).of_generated, [TableName::new("s", "a")]);
+        assert_eq!(found(generated(tally(2), 8)).of_rows, [TableName::new("s", "a")]);
     }
 }

@@ -207,7 +207,7 @@ impl Shared {
     }
 }
 
-/// The segment's text, and how many rows it has.
+/// The segment's rows, chunk by chunk, and how many they are.
 async fn read_segment(shared: &Arc<Shared>, segment: &Segment) -> Result<(Vec<Vec<u8>>, u64)> {
     let pieces: Vec<(PieceRef, Tally)> =
         segment.chunks.iter().filter_map(|chunk| Some((chunk.piece?, chunk.tally))).collect();
@@ -325,8 +325,8 @@ async fn write_segment(
     let rows = match entry.kind {
         TableKind::LargeObjects => write_large_object_pages(session, chunks).await?,
         TableKind::Table | TableKind::Partition => {
-            let columns: &[Column] = &entry.columns;
-            let into = copy_in::Into { table: into, columns, encoding: &shared.loading.encoding };
+            let (columns, format): (&[Column], _) = (&entry.columns, entry.encoding);
+            let into = copy_in::Into { table: into, columns, format, encoding: &shared.loading.encoding };
             write_rows(session, into, chunks).await?
         }
     };
@@ -363,7 +363,7 @@ pub fn misplaced<'a>(refused: &[(TableName, Refusal)], loads: impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BlockRange, ContentId, Fingerprint};
+    use crate::model::{BlockRange, ContentId};
 
     fn piece(pack: u8, offset: u64, length: u64) -> (PieceRef, Tally) {
         let id = ContentId([0; 32]);
@@ -384,7 +384,7 @@ mod tests {
         let chunk = |bytes| Chunk {
             range: BlockRange { first: 0, end: None },
             part: 0,
-            tally: Tally { rows: 1, plaintext_bytes: bytes, fingerprint: Fingerprint(0) },
+            tally: Tally { rows: 1, plaintext_bytes: bytes, ..Tally::default() },
             piece: Some(piece(1, 0, 1).0),
         };
         let sizes = [SEGMENT_BYTES / 2, SEGMENT_BYTES / 2, 1, 3 * SEGMENT_BYTES, 1];

@@ -9,8 +9,8 @@ use futures::{StreamExt, stream};
 use super::Findings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BlockRange, Catalogue, Chunk, ContentId, IndexPart, Manifest, PackId, PackList, PieceRef, TableEntry, TableName,
-    Tally,
+    BlockRange, Catalogue, Chunk, ContentId, Encoding, IndexPart, Manifest, PackId, PackList, PieceRef, TableEntry,
+    TableName, Tally,
 };
 use crate::ops::{Event, Progress, Run};
 use crate::postgres::archive::Archive;
@@ -28,6 +28,7 @@ const NAMES: usize = 8;
 /// A chunk that is expected in a pack.
 struct Expected {
     table: usize,
+    encoding: Encoding,
     tally: Tally,
     piece: PieceRef,
 }
@@ -113,7 +114,8 @@ async fn indexes(
         require_listed(packs, chunks.iter().filter_map(|c| c.piece.as_ref()), &table.name.to_string(), findings);
         for chunk in chunks {
             if let Some(piece) = chunk.piece {
-                expected.entry(piece.pack).or_default().push(Expected { table: number, tally: chunk.tally, piece });
+                let (encoding, tally) = (table.encoding, chunk.tally);
+                expected.entry(piece.pack).or_default().push(Expected { table: number, encoding, tally, piece });
             }
         }
     }
@@ -240,30 +242,32 @@ fn verify_bytes(keys: &Keys, pack: PackId, bytes: &Bytes, pieces: &[Expected]) -
         verdict.damage = Some("it is damaged: its bytes do not have its name".to_owned());
     }
     let mut opened: HashMap<(u64, ContentId), bool> = HashMap::new();
-    for Expected { table, tally, piece } in pieces {
-        let good = *opened.entry((piece.offset, piece.id)).or_insert_with(|| is_good(&mut opener, bytes, piece, tally));
+    for expected in pieces {
+        let piece = &expected.piece;
+        let good = *opened.entry((piece.offset, piece.id)).or_insert_with(|| is_good(&mut opener, bytes, expected));
         if !good {
-            verdict.lost.insert(*table);
+            verdict.lost.insert(expected.table);
             verdict.damage.get_or_insert_with(|| "a piece in it is not what the index says".to_owned());
         }
     }
     Ok(verdict)
 }
 
-fn is_good(opener: &mut Opener<'_>, bytes: &Bytes, piece: &PieceRef, tally: &Tally) -> bool {
+fn is_good(opener: &mut Opener<'_>, bytes: &Bytes, expected: &Expected) -> bool {
+    let Expected { encoding, tally, piece, .. } = expected;
     let sealed = piece
         .range()
         .ok()
         .and_then(|range| bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
     let Some(sealed) = sealed else { return false };
     let opened = opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, sealed.to_vec());
-    opened.is_ok_and(|text| text.ends_with(b"\n") && Tally::of_copy_text(&text) == *tally)
+    opened.is_ok_and(|rows| encoding.tally(&rows).is_some_and(|found| found.same_rows(tally)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Encoding, TableKind};
+    use crate::model::TableKind;
 
     fn chunk(first: u64, end: Option<u64>, part: u32) -> Chunk {
         Chunk { range: BlockRange { first, end }, part, tally: Tally::default(), piece: None }
@@ -278,6 +282,7 @@ mod tests {
             unlogged: false,
             root: None,
             columns: vec![],
+            generated_columns: vec![],
             type_signature: String::new(),
             condition: None,
             encoding: Encoding::Text,

@@ -1,4 +1,5 @@
--- Every type that is built from others or can change how its values print: a description of its own, and the types it is built from.
+-- Every type that is built from others or can change how its values print: a description of its own, the types it is built from, and
+-- whether its binary form means the same in another database (oids of types and objects do not, and who knows what an extension sends).
 SELECT t.oid,
        pg_catalog.concat_ws(':', t.typtype, t.typname, t.typelem, t.typbasetype, t.typtypmod, t.typoutput::pg_catalog.oid, r.rngsubtype, m.rngtypid,
            (SELECT pg_catalog.string_agg(e.oid || '=' || e.enumlabel, ',' ORDER BY e.oid)
@@ -7,10 +8,12 @@ SELECT t.oid,
             FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)) AS description,
        pg_catalog.array_remove(ARRAY[t.typelem, t.typbasetype, r.rngsubtype, m.rngtypid]
            || ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
-                    WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), NULL)::pg_catalog.oid[] AS built_from
+                    WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), NULL)::pg_catalog.oid[] AS built_from,
+       t.typsend <> 0 AND t.typreceive <> 0 AND t.typtype <> 'c'
+           AND CASE WHEN t.oid >= 16384 THEN t.typtype <> 'b' ELSE t.typname !~ '^_?reg' END AS is_portable_in_binary
 FROM pg_catalog.pg_type t
 LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
 LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid
 LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
 WHERE t.typtype <> 'p' AND (c.oid IS NULL OR c.relkind = 'c' OR c.relkind = 'r')
-  AND (t.oid >= 16384 OR t.typelem <> 0 OR t.typtype <> 'b')
+  AND (t.oid >= 16384 OR t.typelem <> 0 OR t.typtype <> 'b' OR t.typsend = 0 OR t.typreceive = 0 OR t.typname ~ '^reg')
