@@ -277,29 +277,28 @@ pub async fn database(client: &Client) -> Result<DatabaseProperties> {
     })
 }
 
-/// Definitions that `pg_dump` and COPY print from the server's current state: `(catalog, oid)` and the transaction that
-/// made each.
-pub type Definitions = BTreeMap<(String, Oid), String>;
+/// Definitions that `pg_dump` and COPY print from the server's current state, by `(catalog, oid)`.
+pub type Definitions = BTreeMap<(String, Oid), Definition>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Kind and name, for people.
+    name: String,
+    /// Another one means that it changed.
+    made_by: String,
+}
 
 pub async fn definitions(client: &Client) -> Result<Definitions> {
     let rows = query(client, "reading the definitions", include_str!("sql/definitions.sql")).await?;
-    Ok(rows.iter().map(|row| ((row.get("catalog"), row.get("oid")), row.get("made_by"))).collect())
+    let definition = |row: &Row| Definition { name: row.get("name"), made_by: row.get("made_by") };
+    Ok(rows.iter().map(|row| ((row.get("catalog"), row.get("oid")), definition(row))).collect())
 }
 
-/// The first of the `old` definitions that is not the same now, described for people.
+/// The first of the `old` definitions that is not the same now, by the name that it had.
 pub async fn changed_definition(client: &Client, old: &Definitions) -> Result<Option<String>> {
     let now = definitions(client).await?;
-    let Some(((catalog, oid), _)) = old.iter().find(|(object, made_by)| now.get(object) != Some(made_by)) else {
-        return Ok(None);
-    };
-    if catalog == "pg_enum" {
-        return Ok(Some("the labels of an enum".to_owned()));
-    }
-    let sql = "SELECT pg_catalog.pg_describe_object(c.oid, $2, 0) FROM pg_catalog.pg_class c
-               WHERE c.relname = $1 AND c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace";
-    let row = client.query_one(sql, &[catalog, oid]).await.map_err(|e| from_postgres("naming a definition", e))?;
-    let described: Option<String> = row.get(0);
-    Ok(Some(described.unwrap_or_else(|| format!("a dropped object ({catalog} {oid})"))))
+    let changed = old.iter().find(|(object, old)| now.get(object).is_none_or(|now| now.made_by != old.made_by));
+    Ok(changed.map(|(_, definition)| definition.name.clone()))
 }
 
 /// Locks the tables against changes of their structure, in one statement a batch. Takes no snapshot.

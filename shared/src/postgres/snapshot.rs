@@ -22,6 +22,8 @@ use crate::model::{Lsn, SnapshotFacts, TableName};
 
 /// How often the tables may change under our hands before we give up.
 const ATTEMPTS: u32 = 5;
+/// Before the second attempt; longer before each one after it.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A held snapshot. Dropping it ends the transaction, and with it every reader's.
 pub struct Snapshot {
@@ -61,7 +63,8 @@ impl Snapshot {
         let settings = set_local(&reader_settings(connector.identity(), lock_timeout));
         let mut session = connector.connect().await?;
         let mut change = String::new();
-        for _ in 0..ATTEMPTS {
+        for number in 0..ATTEMPTS {
+            tokio::time::sleep(PAUSE * number).await;
             match try_take(session, connector, &settings, &wants).await? {
                 Taken::Held(snapshot) => return Ok(*snapshot),
                 Taken::Changed(what) => change = what,
@@ -83,16 +86,23 @@ async fn try_take(
     settings: &str,
     wants: &impl Fn(&TableName) -> bool,
 ) -> Result<Taken> {
-    let before = catalog::relations(&session).await?;
-    let lockable: Vec<&Relation> = before.iter().filter(|r| is_lockable(r) && wants(&r.name)).collect();
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}");
-    session.batch_execute(&begin).await.map_err(|e| from_postgres("beginning the snapshot's transaction", e))?;
+    let begun = |e| from_postgres("beginning the snapshot's transaction", e);
+    // To tell a table's size the server waits for whoever rewrites it, as long as our settings let it.
+    session.batch_execute(&begin).await.map_err(begun)?;
+    let before = catalog::relations(&session).await?;
+    session.batch_execute(&format!("COMMIT; {begin}")).await.map_err(begun)?;
+    let lockable: Vec<&Relation> = before.iter().filter(|r| is_lockable(r) && wants(&r.name)).collect();
     for statement in catalog::lock_statements(lockable.iter().map(|r| &r.name), false) {
         if let Err(error) = session.batch_execute(&statement).await {
             return match error.code() {
                 // Dropped or renamed since we listed it, or no longer a table.
                 Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::WRONG_OBJECT_TYPE) => {
                     Ok(Taken::Changed("a table went away".to_owned()))
+                }
+                // It holds a table of ours and wants another; the server made us give way.
+                Some(&SqlState::T_R_DEADLOCK_DETECTED) => {
+                    Ok(Taken::Changed("somebody locked them in another order".to_owned()))
                 }
                 _ => Err(from_postgres("locking the tables against changes of their structure", error)),
             };
@@ -184,13 +194,24 @@ impl Reader {
     }
 }
 
+/// A server process that waits for a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub pid: i32,
+    /// The relation that it wants, where it is one of this database.
+    pub relation: Option<String>,
+}
+
 /// Server processes that wait for a lock which one of `pids` holds or queues before them.
-pub async fn blocked_by(client: &Client, pids: &[i32]) -> Result<Vec<i32>> {
+pub async fn blocked_by(client: &Client, pids: &[i32]) -> Result<Vec<Waiting>> {
     // Not pg_stat_activity: within a transaction that would show the same moment for ever.
-    let sql = "SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
-               WHERE NOT l.granted AND l.pid <> ALL ($1) AND pg_catalog.pg_blocking_pids(l.pid) && $1";
+    let sql = "SELECT l.pid, min(n.nspname || '.' || c.relname) FROM pg_catalog.pg_locks l
+               LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation AND l.database =
+                   (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+               LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+               WHERE NOT l.granted AND l.pid <> ALL ($1) AND pg_catalog.pg_blocking_pids(l.pid) && $1 GROUP BY l.pid";
     let rows = client.query(sql, &[&pids]).await.map_err(|e| from_postgres("looking for blocked sessions", e))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    Ok(rows.iter().map(|row| Waiting { pid: row.get(0), relation: row.get(1) }).collect())
 }
 
 /// Waits until what the snapshot shows has reached the server's disk: a crash must not unmake what we saved.

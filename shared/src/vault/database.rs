@@ -198,7 +198,8 @@ impl DatabaseVault {
         let key = self.layout.manifest(&manifest.id);
         match self.vault.write(&self.current, "manifest", &key, manifest, Tries::One).await? {
             Put::Created => Ok(()),
-            Put::Exists => Err(Error::conflict(format!("backup {} was published by another attempt", manifest.id))),
+            Put::Exists => Err(Error::conflict(format!("backup {} was published by another attempt", manifest.id))
+                .hint("there is nothing to do: that attempt's backup is the one")),
         }
     }
 

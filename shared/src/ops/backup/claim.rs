@@ -65,7 +65,8 @@ pub async fn claim(
     let key = database.layout.claim(job, claim.number);
     match database.write_record("claim", &key, &claim).await? {
         Put::Created => Ok(Claimed::Ours(Box::new(claim))),
-        Put::Exists => Err(Error::conflict(format!("job {job} was claimed by somebody else just now"))),
+        Put::Exists => Err(Error::conflict(format!("job {job} was claimed by somebody else just now"))
+            .hint("wait for that one: asking again gives its backup")),
     }
 }
 

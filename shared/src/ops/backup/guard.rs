@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::BlockedDdl;
 use crate::error::{Error, Result};
 use crate::ops::Run;
-use crate::postgres::snapshot::blocked_by;
+use crate::postgres::snapshot::{Waiting, blocked_by};
 use crate::postgres::{Connector, Session, from_postgres};
 
 /// How often somebody who waits for our locks is looked for.
@@ -99,13 +99,16 @@ async fn sleep_until(deadline: Option<jiff::Timestamp>) {
 
 async fn require_nobody_waits(control: &Session, coordinator: &Session, blocked_ddl: BlockedDdl) -> Result<()> {
     let waiting = blocked_by(control, &[coordinator.backend_pid()]).await?;
-    let Some(pid) = waiting.first() else { return Ok(()) };
+    let Some(Waiting { pid, relation }) = waiting.first() else { return Ok(()) };
     match blocked_ddl {
         BlockedDdl::Hold => {
-            tracing::warn!(pid, "a statement waits until the backup lets go of its locks");
+            tracing::warn!(pid, relation, "a statement waits until the backup lets go of its locks");
             Ok(())
         }
-        BlockedDdl::Yield => Err(Error::conflict(format!("server process {pid} waits for a lock that the backup holds"))
-            .hint("a migration is running: the backup made way for it and can be run again when it is done; blocked_ddl = \"hold\" would make it wait")),
+        BlockedDdl::Yield => Err(Error::conflict(format!(
+            "server process {pid} waits for a lock on {} that the backup holds",
+            relation.as_deref().unwrap_or("something")
+        ))
+        .hint("a migration is running: the backup made way for it and can be run again when it is done; blocked_ddl = \"hold\" would make it wait")),
     }
 }

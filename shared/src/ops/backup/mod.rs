@@ -43,7 +43,7 @@ use parent::Parent;
 use pipeline::{Outcome, Work};
 use publish::publish;
 use schema::SchemaDump;
-use upload::{MetaPacks, Uploader};
+use upload::{MetaPacks, Place, Uploader};
 
 /// How long one lock may keep us waiting: whoever holds it is changing the tables.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -218,7 +218,16 @@ struct Facts {
     plan: Arc<ReadPlan>,
     /// All but the tables and what is in the vault.
     catalogue: Catalogue,
-    definitions: Definitions,
+}
+
+/// What was read.
+struct Read {
+    /// All but the tables and where the schema is.
+    catalogue: Catalogue,
+    schema: Place,
+    /// The version that dumped the schema.
+    pg_dump: String,
+    rows: Outcome,
 }
 
 impl Attempt<'_> {
@@ -227,20 +236,11 @@ impl Attempt<'_> {
         let wanted = |table: &TableName| !any_matches(&self.selection.exclude, table);
         let taking = Snapshot::take(self.source, LOCK_TIMEOUT, wanted);
         let snapshot = unless_stopped(taking, self.run, "taking the snapshot").await?;
-        let mut facts = self.facts(&snapshot).await?;
+        let definitions = catalog::definitions(&snapshot.session).await?;
         let uploads = Uploader::new(self.database.clone());
         let mut meta = MetaPacks::new(Arc::clone(self.database.current_keys()), uploads.clone());
-
-        self.step("schema")?;
-        let dump = self.schema(&snapshot, &facts.plan).await?;
-        facts.catalogue.schema_entries = dump.entries;
-        facts.catalogue.skipped.extend(dump.skipped);
-        let known = self.parent.as_ref().and_then(|parent| parent.schema());
-        let schema = meta.add(PieceKind::Schema, dump.archive, known).await?;
-
-        self.step("rows")?;
-        let rows = self.rows(&snapshot, &facts.plan, &uploads, &mut meta).await?;
-        self.require_unchanged(&facts.definitions).await?;
+        let read = self.read(&snapshot, &uploads, &mut meta).await;
+        let Read { mut catalogue, schema, pg_dump, rows } = self.require_unchanged(&definitions, read).await?;
 
         self.step("publish")?;
         let (facts_of_snapshot, timeline) = (snapshot.facts.clone(), snapshot.timeline);
@@ -248,7 +248,6 @@ impl Attempt<'_> {
         let control = self.source.connect().await?;
         wait_until_flushed(&control, facts_of_snapshot.lsn, FLUSH_PATIENCE).await?;
         meta.flush().await?;
-        let mut catalogue = facts.catalogue;
         catalogue.schema = Some(meta.at(schema));
         catalogue.tables = rows.tables;
         catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -291,7 +290,7 @@ impl Attempt<'_> {
             pack_list_bytes: pack_list.len() as u64,
             key: self.database.current_keys().id,
             wrapped_key: self.database.current_wrapped_key().clone(),
-            tools: ToolVersions { lifeboat: env!("CARGO_PKG_VERSION").to_owned(), pg_dump: dump.version },
+            tools: ToolVersions { lifeboat: env!("CARGO_PKG_VERSION").to_owned(), pg_dump },
         };
         self.run.check("publishing")?;
         publish(self.database, &manifest, self.claim).await?;
@@ -301,6 +300,20 @@ impl Attempt<'_> {
         }
         let backup = BackupSummary::of(&manifest, None, false);
         Ok(BackupReport { backup, skipped: catalogue.skipped })
+    }
+
+    /// Everything that the backup holds of what the snapshot shows.
+    async fn read(&self, snapshot: &Snapshot, uploads: &Uploader, meta: &mut MetaPacks) -> Result<Read, Failure> {
+        let Facts { plan, mut catalogue } = self.facts(snapshot).await?;
+        self.step("schema")?;
+        let dump = self.schema(snapshot, &plan).await?;
+        catalogue.schema_entries = dump.entries;
+        catalogue.skipped.extend(dump.skipped);
+        let known = self.parent.as_ref().and_then(|parent| parent.schema());
+        let schema = meta.add(PieceKind::Schema, dump.archive, known).await?;
+        self.step("rows")?;
+        let rows = self.rows(snapshot, &plan, uploads, meta).await?;
+        Ok(Read { catalogue, schema, pg_dump: dump.version, rows })
     }
 
     fn step(&self, name: &'static str) -> Result<()> {
@@ -339,8 +352,7 @@ impl Attempt<'_> {
             schema: None,
             schema_entries: 0,
         };
-        let definitions = catalog::definitions(client).await?;
-        Ok(Facts { plan, catalogue, definitions })
+        Ok(Facts { plan, catalogue })
     }
 
     /// The server lets `pg_dump` wait for its locks behind DDL that waits for ours, and all three would wait for ever: the
@@ -383,16 +395,31 @@ impl Attempt<'_> {
         guarded(reading, &stop, self.source, &snapshot.session, self.options.blocked_ddl, self.run).await
     }
 
-    /// What COPY and `pg_dump` printed came from the definitions of now, not from the snapshot's: they must be the same.
-    async fn require_unchanged(&self, definitions: &Definitions) -> Result<(), Failure> {
-        let client = self.source.connect().await?;
-        match catalog::changed_definition(&client, definitions).await? {
-            None => Ok(()),
-            Some(what) => Err(Failure::ChangedUnderUs(
-                Error::conflict(format!("the definition of {what} changed while the backup read it"))
+    /// What COPY and `pg_dump` printed came from the definitions of now, not from the snapshot's: they must be the same. Where
+    /// they are not, that is also why the server may have refused to show something.
+    async fn require_unchanged(&self, definitions: &Definitions, read: Result<Read, Failure>) -> Result<Read, Failure> {
+        let may_have_changed = match &read {
+            Ok(_) => true,
+            Err(Failure::Final(error)) => error.kind() == ErrorKind::Database,
+            Err(Failure::ChangedUnderUs(_)) => false,
+        };
+        if !may_have_changed {
+            return read;
+        }
+        match (self.changed(definitions).await, read) {
+            (Ok(Some(what)), _) => Err(Failure::ChangedUnderUs(
+                Error::conflict(format!("{what} changed while the backup read it"))
                     .hint("run the backup when no migration is running"),
             )),
+            (_, Err(failure)) => Err(failure),
+            (Err(error), Ok(_)) => Err(error.into()),
+            (Ok(None), read) => read,
         }
+    }
+
+    async fn changed(&self, definitions: &Definitions) -> Result<Option<String>> {
+        let client = self.source.connect().await?;
+        catalog::changed_definition(&client, definitions).await
     }
 
     fn cluster(&self, timeline: u32) -> ClusterIdentity {

@@ -10,7 +10,8 @@ SELECT c.oid,
        c.relfilenode AS filenode,
        -- What the storage manager says now, not what the snapshot sees: they differ after a rewrite.
        coalesce(pg_catalog.pg_relation_filenode(c.oid), 0) AS filenode_now,
-       CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END AS heap_bytes,
+       -- Without a lock the table may be gone by now.
+       CASE WHEN c.relkind = 'r' THEN coalesce(pg_catalog.pg_relation_size(c.oid), 0) ELSE 0 END AS heap_bytes,
        e.extname::text AS extension,
        cfg.condition AS extension_condition
 FROM pg_catalog.pg_class c
