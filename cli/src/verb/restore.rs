@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
+use lifeboat::model::Skipped;
 use lifeboat::ops::restore::{Action, RestoreOptions, RestorePlan, plan, restore};
 use lifeboat::ops::{RestoreReport, Run};
 use lifeboat::{Error, Result};
@@ -204,7 +205,12 @@ fn page(report: &RestoreReport, paint: Paint) -> String {
     let mut page = format!("{} {}\n\n{}", paint.good("Restored into"), report.target, paint.facts(&facts));
     let steps = report.steps.iter().map(|step| vec![step.name.clone(), human::duration_ms(step.duration_ms)]);
     page.push_str(&format!("\n{}", paint.table(&[text("STEP"), number("TOOK")], steps.collect())));
-    for (title, list) in [("Not restored", &report.not_restored), ("Remarks", &report.remarks)] {
+    let not_restored = |essential| -> Vec<Skipped> {
+        let listed = report.not_restored.iter().filter(|lost| lost.essential == essential);
+        listed.map(|lost| Skipped { object: lost.object.clone(), reason: lost.reason.clone() }).collect()
+    };
+    let (missing, refused) = (not_restored(true), not_restored(false));
+    for (title, list) in [("Missing", &missing), ("Not restored", &refused), ("Remarks", &report.remarks)] {
         if !list.is_empty() {
             page.push_str(&format!("\n{}\n{}", paint.bold(title), skipped(list)));
         }

@@ -183,6 +183,16 @@ pub struct SettingOverride {
     pub value: String,
 }
 
+/// Something of a backup that is not in the database restored from it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotRestored {
+    pub object: String,
+    pub reason: String,
+    /// Rows, or what holds, finds, computes or guards them. What managed servers keep to themselves (event triggers,
+    /// publications, comments on extensions, other roles' default privileges and the like) is not.
+    pub essential: bool,
+}
+
 /// Something that is not in the backup, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {

@@ -9,8 +9,8 @@ mod rows;
 mod tally;
 
 pub use catalogue::{
-    Catalogue, Collation, Column, DatabaseProperties, Extension, LargeObject, Role, Sequence, SettingOverride, Skipped,
-    TableEntry, TableKind, TableName,
+    Catalogue, Collation, Column, DatabaseProperties, Extension, LargeObject, NotRestored, Role, Sequence,
+    SettingOverride, Skipped, TableEntry, TableKind, TableName,
 };
 pub use id::{BackupId, ContentId, DatabaseName, KeyId, Lsn, PackId, Tier, VaultId};
 pub use index::{BlockRange, Chunk, IndexPart, PieceRef};

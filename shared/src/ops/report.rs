@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BackupId, DatabaseName, Depth, Finding, Manifest, Purpose, Skipped, TableName, Tier};
+use crate::model::{BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, TableName, Tier};
 
 /// One backup, as `list --json` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub struct RestoreReport {
     pub steps: Vec<Step>,
     pub proof: Proof,
     /// What is in the backup but not in the target, and why: refused by the target's provider, or damaged.
-    pub not_restored: Vec<Skipped>,
+    pub not_restored: Vec<NotRestored>,
     /// What is there, but not quite as it was: a constraint left NOT VALID, a generated column that came out different.
     pub remarks: Vec<Skipped>,
 }

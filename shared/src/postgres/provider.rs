@@ -33,6 +33,9 @@ pub fn door(host: &str, port: u16) -> Option<Door> {
         _ if ends(".rds.amazonaws.com") && host.contains(".cluster-ro-") => {
             door("a reader endpoint that balances", false, "use the address of one reader instance")
         }
+        _ if ends(".rds.amazonaws.com") && host.contains(".cluster-custom-") => {
+            door("a custom endpoint that balances", false, "use the address of one instance")
+        }
         6432 if ends(".postgres.database.azure.com") => {
             door("Azure's PgBouncer", true, "use port 5432 of the same host")
         }
@@ -67,6 +70,10 @@ mod tests {
         assert_eq!(
             name("shop.cluster-ro-abc.eu-west-1.rds.amazonaws.com", 5432),
             Some("a reader endpoint that balances")
+        );
+        assert_eq!(
+            name("shop.cluster-custom-abc.eu-west-1.rds.amazonaws.com", 5432),
+            Some("a custom endpoint that balances")
         );
         assert_eq!(name("shop.abc.eu-west-1.rds.amazonaws.com", 5432), None);
         assert_eq!(name("shop.postgres.database.azure.com", 6432), Some("Azure's PgBouncer"));

@@ -26,7 +26,7 @@ use super::connect::{Connector, Session};
 use super::error::from_postgres;
 use super::schema_sql::{Fallback, Importance, Part, Statement, Step};
 use crate::error::{Error, Result};
-use crate::model::Skipped;
+use crate::model::{NotRestored, Skipped};
 use crate::plan::restore::{PostStep, SchemaPlan};
 use crate::plan::schedule::Schedule;
 
@@ -48,7 +48,7 @@ pub trait Progress: Send + Sync {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaOutcome {
     /// Objects and properties that the target refused.
-    pub not_restored: Vec<Skipped>,
+    pub not_restored: Vec<NotRestored>,
     /// Constraints that are there, but not for the rows that were there before them.
     pub remarks: Vec<Skipped>,
 }
@@ -352,6 +352,7 @@ impl<'a> Attempt<'a> {
     fn leave_out(&mut self, at: usize, error: tokio_postgres::Error) {
         let statement = self.statements.remove(at);
         let mut reason = from_postgres("refused by the target", error).message();
+        let essential = statement.part == Part::Definition && self.step.importance == Importance::Essential;
         let object = match statement.part {
             Part::Definition => {
                 self.statements.clear();
@@ -365,7 +366,7 @@ impl<'a> Attempt<'a> {
             part => format!("{part} of {}", self.step.object),
         };
         tracing::debug!(object, reason, "not restored");
-        self.made.outcome.not_restored.push(Skipped { object, reason });
+        self.made.outcome.not_restored.push(NotRestored { object, reason, essential });
     }
 
     fn failure(&self, error: tokio_postgres::Error) -> Failure {

@@ -52,6 +52,8 @@ pub struct Step {
     /// Kind, schema and name, for people.
     pub object: String,
     pub pass: Pass,
+    /// Of the object; single statements may matter less.
+    pub importance: Importance,
     pub statements: Vec<Statement>,
 }
 
@@ -232,8 +234,17 @@ pub fn own_importance(entry: &Entry) -> Importance {
         | "SERVER"
         | "USER MAPPING"
         | "FOREIGN TABLE" => Importance::Optional,
+        "FUNCTION" | "PROCEDURE" if is_untrusted(entry) => Importance::Optional,
         _ => Importance::Essential,
     }
+}
+
+/// Whether a function is written in a language that only superusers may use.
+fn is_untrusted(entry: &Entry) -> bool {
+    let tokens = tokens(&entry.definition);
+    let language = tokens.windows(2).find(|pair| pair[0].is("LANGUAGE")).and_then(|pair| pair[1].identifier());
+    language
+        .is_some_and(|name| ["c", "internal"].contains(&name.as_str()) || name.starts_with("pl") && name.ends_with('u'))
 }
 
 /// What to run for the entry; `None` when there is nothing to run.
@@ -250,6 +261,7 @@ pub fn step(entry: &Entry, options: &SchemaOptions, importance: Importance, targ
         dump_id: entry.dump_id,
         object: entry.name(),
         pass: pass_of(entry),
+        importance,
         statements,
     }))
 }
@@ -479,6 +491,25 @@ mod tests {
     fn definition_of(entry: &Entry, target_major: u32) -> String {
         let step = step(entry, &SchemaOptions::default(), Importance::Optional, target_major).unwrap().unwrap();
         step.statements[0].sql.clone()
+    }
+
+    #[test]
+    fn a_function_in_a_language_of_superusers_is_optional() {
+        let importance = |definition: &str| {
+            own_importance(&Entry { definition: definition.to_owned(), ..entry(1, "FUNCTION", "f()", &[]) })
+        };
+        assert_eq!(
+            importance("CREATE FUNCTION s.f() RETURNS int\n    LANGUAGE plpython3u\n    AS $$1$$;"),
+            Importance::Optional
+        );
+        assert_eq!(
+            importance("CREATE FUNCTION s.f() RETURNS int\n    LANGUAGE c\n    AS 'lib', 'f';"),
+            Importance::Optional
+        );
+        assert_eq!(
+            importance("CREATE FUNCTION s.f() RETURNS int\n    LANGUAGE plpgsql\n    AS $$ c $$;"),
+            Importance::Essential
+        );
     }
 
     #[test]

@@ -6,25 +6,39 @@ use std::collections::BTreeSet;
 use tokio_postgres::Client;
 
 use crate::error::Result;
-use crate::model::{Catalogue, DatabaseProperties, LargeObject, Sequence, Skipped, TableName};
+use crate::model::{Catalogue, DatabaseProperties, LargeObject, NotRestored, Sequence, Skipped, TableName};
 use crate::postgres::quote::qualified;
 use crate::postgres::role_names::RoleMap;
 use crate::postgres::sql_text::{literal, quoted};
 use crate::postgres::{from_postgres, schema_sql::SchemaOptions};
 
-/// Sets every sequence of the `wanted` schema objects to its value.
+/// Sets every sequence to its value. Of extensions' sequences, what the target refuses is listed.
 ///
-/// Errors: a sequence that is missing in the target.
-pub async fn set_sequences(client: &Client, sequences: &[&Sequence]) -> Result<()> {
-    for batch in sequences.chunks(500) {
-        let set = |s: &&Sequence| {
-            let name = literal(&qualified(&s.name));
-            format!("SELECT pg_catalog.setval({name}, {}, {})", s.last_value, s.is_called)
-        };
-        let sql: Vec<String> = batch.iter().map(set).collect();
+/// Errors: another sequence that is missing in the target.
+pub async fn set_sequences(
+    client: &Client,
+    sequences: &[&Sequence],
+    of_extensions: &BTreeSet<TableName>,
+) -> Result<Vec<NotRestored>> {
+    let (extensions, own): (Vec<&Sequence>, Vec<&Sequence>) =
+        sequences.iter().partition(|sequence| of_extensions.contains(&sequence.name));
+    for batch in own.chunks(500) {
+        let sql: Vec<String> = batch.iter().map(|sequence| set_sequence(sequence)).collect();
         client.batch_execute(&sql.join(";")).await.map_err(|e| from_postgres("setting the sequences", e))?;
     }
-    Ok(())
+    let mut refused = Vec::new();
+    for sequence in extensions {
+        if let Err(error) = client.batch_execute(&set_sequence(sequence)).await {
+            let reason = from_postgres("its value was refused", error).message();
+            refused.push(NotRestored { object: format!("sequence {}", sequence.name), reason, essential: true });
+        }
+    }
+    Ok(refused)
+}
+
+fn set_sequence(sequence: &Sequence) -> String {
+    let name = literal(&qualified(&sequence.name));
+    format!("SELECT pg_catalog.setval({name}, {}, {})", sequence.last_value, sequence.is_called)
 }
 
 /// Makes the large objects, still empty.
@@ -39,7 +53,11 @@ pub async fn create_large_objects(client: &Client, objects: &[LargeObject]) -> R
 }
 
 /// Owners, privileges and comments of large objects. What the target refuses is listed.
-pub async fn describe_large_objects(client: &Client, objects: &[LargeObject], options: &SchemaOptions) -> Vec<Skipped> {
+pub async fn describe_large_objects(
+    client: &Client,
+    objects: &[LargeObject],
+    options: &SchemaOptions,
+) -> Vec<NotRestored> {
     let mut refused = Vec::new();
     for object in objects {
         let name = format!("LARGE OBJECT {}", object.oid);
@@ -72,7 +90,7 @@ pub async fn describe_database(
     name: &str,
     properties: &DatabaseProperties,
     options: &SchemaOptions,
-) -> Vec<Skipped> {
+) -> Vec<NotRestored> {
     let database = format!("DATABASE {}", quoted(name));
     let mut statements = Vec::new();
     statements.extend(properties.comment.iter().map(|text| format!("COMMENT ON {database} IS {}", literal(text))));
@@ -117,13 +135,13 @@ fn setting_value(name: &str, value: &str) -> String {
     }
 }
 
-async fn run_each(client: &Client, object: &str, statements: &[String]) -> Vec<Skipped> {
+async fn run_each(client: &Client, object: &str, statements: &[String]) -> Vec<NotRestored> {
     let mut refused = Vec::new();
     for statement in statements {
         if let Err(error) = client.batch_execute(statement).await {
             let kind: String = statement.split(' ').take(2).collect::<Vec<_>>().join(" ");
             let reason = from_postgres(&format!("{kind} was refused"), error).message();
-            refused.push(Skipped { object: object.to_owned(), reason });
+            refused.push(NotRestored { object: object.to_owned(), reason, essential: false });
         }
     }
     refused
@@ -131,7 +149,7 @@ async fn run_each(client: &Client, object: &str, statements: &[String]) -> Vec<S
 
 /// Fills the materialized views that held rows, each after those it reads. One that fails is tried again with the
 /// database's own search path and its own schema, and listed when that fails too.
-pub async fn refresh_views(client: &Client, views: &[&TableName], search_path: Option<&str>) -> Vec<Skipped> {
+pub async fn refresh_views(client: &Client, views: &[&TableName], search_path: Option<&str>) -> Vec<NotRestored> {
     let mut refused = Vec::new();
     for view in views {
         let refresh = format!("REFRESH MATERIALIZED VIEW {}", qualified(view));
@@ -143,7 +161,7 @@ pub async fn refresh_views(client: &Client, views: &[&TableName], search_path: O
             // The first error is what people must see; the second only repeats it.
             let _ = client.batch_execute("ROLLBACK").await;
             let reason = from_postgres("it could not be refreshed and is empty", error).message();
-            refused.push(Skipped { object: format!("materialized view {view}"), reason });
+            refused.push(NotRestored { object: format!("materialized view {view}"), reason, essential: true });
         }
     }
     refused

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DatabaseName, Depth, Purpose, Skipped, TableName};
+use crate::model::{DatabaseName, Depth, NotRestored, Purpose, Skipped, TableName};
 use crate::ops::backup::{BackupOptions, backup};
 use crate::ops::verify::verify;
 use crate::ops::{Event, Proof, RestoreReport, Run, Step};
@@ -120,6 +120,11 @@ async fn safety_backup(database: &DatabaseVault, plan: &RestorePlan, run: &Run) 
     Ok(Some(Step { name, duration_ms: elapsed_ms(begun) }))
 }
 
+/// Who chose some tables goes without this; who looks for what is missing must see it.
+fn left_out(Skipped { object, reason }: &Skipped) -> NotRestored {
+    NotRestored { object: object.clone(), reason: reason.clone(), essential: true }
+}
+
 /// With damaged pieces skipped, a difference is what was asked for, and is reported.
 fn require_equal(plan: &RestorePlan, proof: &Proof) -> Result<()> {
     if proof.ok || plan.options.skip_damaged {
@@ -161,7 +166,7 @@ struct Restore<'a> {
     /// Tables whose rows need something that comes after the rows, such as the name of an index.
     deferred: BTreeSet<TableName>,
     steps: Vec<Step>,
-    not_restored: Vec<Skipped>,
+    not_restored: Vec<NotRestored>,
     remarks: Vec<Skipped>,
     /// Cancelled with the run, at the deadline, or when a part of the restore fails.
     stop: CancellationToken,
@@ -207,7 +212,7 @@ impl<'a> Restore<'a> {
             sleeps,
             deferred: BTreeSet::new(),
             steps: Vec::new(),
-            not_restored: plan.left_out.clone(),
+            not_restored: plan.left_out.iter().map(left_out).collect(),
             remarks: Vec::new(),
             record,
             stop: run.cancel.child_token(),
@@ -274,7 +279,10 @@ impl<'a> Restore<'a> {
             return Err(Error::verification(format!("{table}: {}", refusal.reason))
                 .hint("the table differs from the one that was backed up; mend it and run the same restore again, which goes on"));
         }
-        let (by_checks, others): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(_, r)| r.constraint.is_some());
+        let by_check = |(table, refusal): &(TableName, Refusal)| {
+            refusal.constraint.is_some() && !self.plan.internals.of_extensions.contains(table)
+        };
+        let (by_checks, others): (Vec<_>, Vec<_>) = refused.into_iter().partition(by_check);
         self.load_without_checks(by_checks).await?;
         self.deferred = others.into_iter().map(|(table, _)| table).collect();
         self.note_step("rows", begun);
@@ -293,6 +301,7 @@ impl<'a> Restore<'a> {
             target: self.target.clone(),
             settings: format!("{}; SET synchronous_commit = off; {asleep}; {more}", set_session(&settings)),
             encoding: self.plan.internals.manifest.encoding.clone(),
+            of_extensions: self.plan.internals.of_extensions.clone(),
             jobs: self.plan.options.jobs,
             skip_damaged: self.plan.options.skip_damaged,
             observer: Arc::clone(&self.run.observer),
@@ -436,6 +445,16 @@ impl<'a> Restore<'a> {
         let loads: Vec<Load> = self.loads.iter().filter(|l| self.deferred.contains(&l.entry.name)).cloned().collect();
         let path = self.with_search_path(self.deferred.iter());
         let refused = self.load(loads.clone(), &path).await?;
+        // The target may lack the extension, or keep its tables to itself.
+        let of_extensions = &self.plan.internals.of_extensions;
+        let (lost, refused): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(name, _)| of_extensions.contains(name));
+        let is_lost = |load: &Load| lost.iter().any(|(name, _)| *name == load.entry.name);
+        let loads = loads.into_iter().filter(|load| !is_lost(load)).collect();
+        self.not_restored.extend(lost.into_iter().map(|(table, Refusal { reason, .. })| NotRestored {
+            object: format!("rows of {table}"),
+            reason,
+            essential: true,
+        }));
         if let Some((table, refusal)) = refused.first() {
             return Err(Error::verification(format!("{table}: {}", refusal.reason))
                 .hint("the rows need something that the target lacks: an extension's version, a locale, a setting"));
@@ -463,7 +482,9 @@ impl<'a> Restore<'a> {
         let plan = self.plan;
         let (catalogue, options) = (&plan.internals.catalogue, &plan.internals.schema_options);
         if plan.with_rows() {
-            finish::set_sequences(&self.control, &plan.sequences()).await?;
+            let of_extensions = &plan.internals.of_extensions;
+            let set = finish::set_sequences(&self.control, &plan.sequences(), of_extensions).await?;
+            self.not_restored.extend(set);
             let objects = &plan.internals.large_objects;
             self.not_restored.extend(finish::describe_large_objects(&self.control, objects, options).await);
             let path = self.search_path();

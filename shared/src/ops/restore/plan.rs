@@ -18,7 +18,7 @@ use crate::ops::Run;
 use crate::plan::restore::{PostStep, SchemaPlan, Selection, plan_schema};
 use crate::plan::selection::{Pattern, any_matches, require_matches};
 use crate::plan::table_closure::TableClosure;
-use crate::postgres::archive::{Archive, DumpId};
+use crate::postgres::archive::{Archive, DumpId, Entry};
 use crate::postgres::role_names::RoleMap;
 use crate::postgres::schema_sql::{Pass, SchemaOptions};
 use crate::postgres::{Connector, Session};
@@ -175,6 +175,8 @@ pub(super) struct Internals {
     pub schema_options: SchemaOptions,
     pub loads: Vec<Load>,
     pub large_objects: Vec<LargeObject>,
+    /// Tables and sequences that extensions make.
+    pub of_extensions: BTreeSet<TableName>,
     /// The tables asked for; `None` for all.
     pub chosen: Option<BTreeSet<TableName>>,
     /// What must be equal for a restore to go on where another stopped.
@@ -273,6 +275,7 @@ pub async fn plan(
     let mut schema = plan_schema(&archive, &selection, &schema_options, facts.major, &sizes)?;
     let listeners = take_listeners(&mut schema);
     let missing_extensions = catalogue.extensions.iter().map(|extension| extension.name.clone());
+    let of_extensions = of_extensions(&archive, &catalogue);
     let mut left_out = closure.map(|closure| left_out(&archive, &closure)).unwrap_or_default();
     left_out.append(&mut made_beside.left_out);
     Ok(RestorePlan {
@@ -304,6 +307,7 @@ pub async fn plan(
             schema_options,
             loads,
             large_objects,
+            of_extensions,
             chosen,
             intent,
             resumes: place.resumes,
@@ -318,6 +322,16 @@ async fn read_schema(database: &DatabaseVault, manifest: &Manifest, catalogue: &
     let at =
         catalogue.schema.ok_or_else(|| Error::verification(format!("backup {} has no schema dump", manifest.id)))?;
     Archive::parse(&database.piece(manifest.key, PieceKind::Schema, &at).await?)
+}
+
+/// What has rows or a value and no definition of its own: that is its extension's.
+fn of_extensions(archive: &Archive, catalogue: &Catalogue) -> BTreeSet<TableName> {
+    let defined = archive.entries.iter().filter(|entry| ["TABLE", "SEQUENCE"].contains(&entry.desc.as_str()));
+    let name = |entry: &Entry| TableName::new(entry.schema.clone().unwrap_or_default(), entry.tag.clone());
+    let defined: BTreeSet<TableName> = defined.map(name).collect();
+    let tables = catalogue.tables.iter().filter(|table| table.kind != TableKind::LargeObjects).map(|table| &table.name);
+    let all = tables.chain(catalogue.sequences.iter().map(|sequence| &sequence.name));
+    all.filter(|name| !defined.contains(name)).cloned().collect()
 }
 
 /// `{source}_{time of the backup}`.

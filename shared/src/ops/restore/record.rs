@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use tokio_postgres::Client;
 
 use crate::error::{Error, Result};
-use crate::model::{BackupId, Skipped, TableName};
+use crate::model::{BackupId, NotRestored, Skipped, TableName};
 use crate::postgres::archive::DumpId;
 use crate::postgres::from_postgres;
 use crate::postgres::restore_schema::{Progress, SchemaOutcome};
@@ -14,6 +14,11 @@ use crate::postgres::sql_text::{literal, quoted};
 
 /// Name of the notes' schema; a database that has it is not whole.
 pub const SCHEMA: &str = "lifeboat_restore";
+
+/// Kinds of findings: something essential is missing, something else was refused, something is not quite as it was.
+const MISSING: &str = "not restored";
+const REFUSED: &str = "refused";
+const REMARK: &str = "remark";
 
 /// The notes of one restore.
 #[derive(Debug, Default)]
@@ -84,10 +89,10 @@ impl Record {
         }
         let findings = format!("SELECT kind, object, reason FROM {SCHEMA}.finding");
         for row in client.query(&findings, &[]).await.map_err(failed)? {
-            let finding = Skipped { object: row.get("object"), reason: row.get("reason") };
+            let (object, reason) = (row.get("object"), row.get("reason"));
             match row.get("kind") {
-                "remark" => record.outcome.remarks.push(finding),
-                _ => record.outcome.not_restored.push(finding),
+                REMARK => record.outcome.remarks.push(Skipped { object, reason }),
+                kind => record.outcome.not_restored.push(NotRestored { object, reason, essential: kind != REFUSED }),
             }
         }
         Ok(Some(record))
@@ -161,11 +166,13 @@ impl Record {
 impl Progress for Record {
     fn record(&self, dump_id: DumpId, outcome: &SchemaOutcome) -> Option<String> {
         let mut sql = format!("INSERT INTO {SCHEMA}.step VALUES ({})", dump_id.0);
-        let kinds = [("not restored", &outcome.not_restored), ("remark", &outcome.remarks)];
-        for (kind, Skipped { object, reason }) in
-            kinds.iter().flat_map(|(kind, all)| all.iter().map(move |s| (kind, s)))
-        {
-            let values = [kind, object.as_str(), reason.as_str()].map(literal).join(", ");
+        let not_restored = outcome.not_restored.iter().map(|lost| {
+            let kind = if lost.essential { MISSING } else { REFUSED };
+            (kind, lost.object.as_str(), lost.reason.as_str())
+        });
+        let remarks = outcome.remarks.iter().map(|remark| (REMARK, remark.object.as_str(), remark.reason.as_str()));
+        for (kind, object, reason) in not_restored.chain(remarks) {
+            let values = [kind, object, reason].map(literal).join(", ");
             sql.push_str(&format!("; INSERT INTO {SCHEMA}.finding VALUES ({values})"));
         }
         Some(sql)

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Chunk, Column, KeyId, PackId, PieceRef, Skipped, TableEntry, TableKind, TableName, Tally};
+use crate::model::{Chunk, Column, KeyId, NotRestored, PackId, PieceRef, TableEntry, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
 use crate::postgres::copy_in::{self, write_large_object_pages, write_rows};
 use crate::postgres::{Connector, Session, from_postgres};
@@ -43,6 +43,8 @@ pub struct Loading {
     pub settings: String,
     /// Of the rows' text.
     pub encoding: String,
+    /// Tables that extensions make, which the target may lack or guard.
+    pub of_extensions: BTreeSet<TableName>,
     pub jobs: usize,
     pub skip_damaged: bool,
     pub observer: Arc<dyn Observer>,
@@ -63,7 +65,7 @@ pub struct Loaded {
     /// Tables that refused rows, with the first refusal of each: they may need what is not there yet.
     pub refused: Vec<(TableName, Refusal)>,
     /// Rows that could not be read from the vault.
-    pub damaged: Vec<Skipped>,
+    pub damaged: Vec<NotRestored>,
 }
 
 /// Why a table did not take its rows.
@@ -80,7 +82,7 @@ struct Shared {
     loading: Loading,
     segments: Mutex<VecDeque<Segment>>,
     refused: Mutex<Vec<(TableName, Refusal)>>,
-    damaged: Mutex<Vec<Skipped>>,
+    damaged: Mutex<Vec<NotRestored>>,
     failed: Mutex<Option<Error>>,
     runtime: tokio::runtime::Handle,
 }
@@ -185,9 +187,7 @@ fn load_all(shared: &Arc<Shared>) {
 }
 
 async fn load_segments(shared: &Arc<Shared>) -> Result<()> {
-    let session = shared.loading.target.connect().await?;
-    let settings = session.batch_execute(&shared.loading.settings).await;
-    settings.map_err(|e| from_postgres("preparing a session for the rows", e))?;
+    let mut session = loader(shared).await?;
     loop {
         let next = shared.segments.lock().expect("no panic while held").pop_front();
         let Some(segment) = next else { break };
@@ -195,10 +195,17 @@ async fn load_segments(shared: &Arc<Shared>) -> Result<()> {
             continue;
         }
         let (chunks, expected) = read_segment(shared, &segment).await?;
-        load_segment(shared, &session, &segment, chunks, expected).await?;
+        load_segment(shared, &mut session, &segment, chunks, expected).await?;
     }
     session.close().await;
     Ok(())
+}
+
+async fn loader(shared: &Shared) -> Result<Session> {
+    let session = shared.loading.target.connect().await?;
+    let settings = session.batch_execute(&shared.loading.settings).await;
+    settings.map_err(|e| from_postgres("preparing a session for the rows", e))?;
+    Ok(session)
 }
 
 impl Shared {
@@ -223,7 +230,8 @@ async fn read_segment(shared: &Arc<Shared>, segment: &Segment) -> Result<(Vec<Ve
                 Err(error) if shared.loading.skip_damaged && error.kind() == ErrorKind::Verification => {
                     let object = segment.load.entry.name.to_string();
                     let reason = format!("{} rows are lost: pack {} is damaged or missing", tally.rows, piece.pack);
-                    shared.damaged.lock().expect("no panic while held").push(Skipped { object, reason });
+                    let lost = NotRestored { object, reason, essential: true };
+                    shared.damaged.lock().expect("no panic while held").push(lost);
                 }
                 Err(error) => {
                     let table = &segment.load.entry.name;
@@ -281,7 +289,7 @@ async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<
 
 async fn load_segment(
     shared: &Shared,
-    session: &Session,
+    session: &mut Session,
     segment: &Segment,
     chunks: Vec<Vec<u8>>,
     expected: u64,
@@ -299,18 +307,24 @@ async fn load_segment(
             entry.name
         ))),
         Err(error) => {
-            let rolled_back = session.batch_execute("ROLLBACK").await;
-            match refusal(&error) {
-                Some((constraint, is_partition_bound)) if rolled_back.is_ok() => {
-                    let reason = from_postgres("the rows were refused", error).message();
-                    let refusal = Refusal { reason, constraint, is_partition_bound };
-                    shared.refused.lock().expect("no panic while held").push((entry.name.clone(), refusal));
-                    Ok(())
+            let Some((constraint, is_partition_bound)) = refusal(&error) else { return Err(lost(entry, error)) };
+            if session.batch_execute("ROLLBACK").await.is_err() {
+                if !shared.loading.of_extensions.contains(&entry.name) {
+                    return Err(lost(entry, error));
                 }
-                _ => Err(from_postgres(&format!("loading {}", entry.name), error)),
+                // After a COPY that was refused before its rows the driver takes each answer for that of another question.
+                *session = loader(shared).await?;
             }
+            let reason = from_postgres("the rows were refused", error).message();
+            let refusal = Refusal { reason, constraint, is_partition_bound };
+            shared.refused.lock().expect("no panic while held").push((entry.name.clone(), refusal));
+            Ok(())
         }
     }
+}
+
+fn lost(entry: &TableEntry, error: tokio_postgres::Error) -> Error {
+    from_postgres(&format!("loading {}", entry.name), error)
 }
 
 /// One transaction: the rows, and the record that they are there.
@@ -340,7 +354,8 @@ fn refusal(error: &tokio_postgres::Error) -> Option<(Option<String>, bool)> {
     let db = error.as_db_error()?;
     let constraint = db.constraint().map(str::to_owned);
     let is_bound = db.code() == &SqlState::CHECK_VIOLATION && constraint.is_none();
-    let of_rows = ["22", "23", "38", "39", "42", "P0"].contains(&&db.code().code()[..2]);
+    // 0A: row-level security, which no table but an extension's has by now, takes no COPY.
+    let of_rows = ["0A", "22", "23", "38", "39", "3F", "42", "P0"].contains(&&db.code().code()[..2]);
     of_rows.then_some((constraint, is_bound))
 }
 

@@ -4,9 +4,9 @@ use rand::Rng;
 
 use super::Findings;
 use crate::error::{ErrorKind, Result};
-use crate::model::BackupId;
-use crate::ops::Run;
+use crate::model::{BackupId, NotRestored};
 use crate::ops::restore::{RestoreOptions, drop_database, plan, restore};
+use crate::ops::{Event, Run};
 use crate::postgres::Connector;
 use crate::vault::DatabaseVault;
 
@@ -26,8 +26,14 @@ pub async fn look(
     let dropped = drop_database(scratch, &name).await;
     match restored {
         Ok(report) => {
-            for skipped in report.not_restored {
-                findings.add(skipped.object, format!("not restored: {}", skipped.reason), None);
+            let (missing, refused): (Vec<_>, Vec<_>) = report.not_restored.into_iter().partition(|lost| lost.essential);
+            for lost in missing {
+                findings.add(lost.object, format!("not restored: {}", lost.reason), None);
+            }
+            // What the scratch server keeps to its own superuser says nothing about the backup.
+            for NotRestored { object, reason, .. } in refused {
+                run.observer
+                    .on(&Event::Warning { text: format!("the scratch server goes without {object}: {reason}") });
             }
         }
         Err(error) if error.kind() == ErrorKind::Verification => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Facts, RelationAccess, Replica, Tool};
+use super::facts::{Facts, Keeper, Kept, RelationAccess, Replica, Tool};
 use super::{Finding, Options, Report, Severity, Wanted};
 use crate::postgres::pooler::Ownership;
 use crate::postgres::provider::{self, Door};
@@ -19,6 +19,8 @@ const SESSIONS_BESIDE_READERS: i64 = 2;
 const TABLES_PER_READER: i64 = 300;
 /// Of one check, as many objects are named; the rest are counted.
 const NAMED: usize = 50;
+/// And in one finding.
+const NAMED_IN_ONE: usize = 8;
 /// A standby further behind is worth a word.
 const LAG_S: f64 = 300.0;
 
@@ -46,6 +48,7 @@ pub fn assess(facts: &Facts, options: &Options<'_>) -> Report {
         findings.extend(large_objects(facts));
     }
     findings.extend(row_security(facts, &wanted));
+    findings.extend(Keeper::ALL.into_iter().filter_map(|keeper| kept(facts, keeper, options)));
     // Stable: within a severity the order of the checks stays.
     findings.sort_by_key(|finding| finding.severity);
     Report { findings }
@@ -322,6 +325,35 @@ fn row_security(facts: &Facts, wanted: &[(&RelationAccess, Wanted)]) -> Vec<Find
     };
     let hiding = wanted.iter().filter(|(r, wanted)| r.hides_rows && *wanted == Wanted::Rows).map(|(r, _)| found(r));
     named(hiding.collect(), &bypass)
+}
+
+/// Tables that are more than a schema dump and rows: restored, they would be empty, or not what they were.
+fn kept(facts: &Facts, keeper: Keeper, options: &Options<'_>) -> Option<Finding> {
+    let is_in_the_way = |kept: &&Kept| match (keeper, (options.wants)(&kept.table)) {
+        (_, Wanted::Nothing) | (Keeper::Citus, Wanted::Definition) => false,
+        (_, Wanted::Definition | Wanted::Rows) => kept.by == keeper,
+    };
+    let tables: Vec<String> = facts.kept.iter().filter(is_in_the_way).map(|kept| kept.table.to_string()).collect();
+    let first = tables.first()?;
+    let (problem, fix) = match keeper {
+        Keeper::Citus => (
+            "are distributed by Citus: their rows lie in shards, which no snapshot of this server holds still",
+            format!(
+                "leave their rows out (--exclude-table-data '{first}', …), and back up each node, or let Citus' provider do it"
+            ),
+        ),
+        Keeper::Timescale => (
+            "are hypertables or belong to them: no schema dump alone can make those again",
+            format!(
+                "leave them out (--exclude-table '{first}', …, --exclude-table '_timescaledb_*.*'), and save them by pg_dump, \
+                 to be restored between timescaledb_pre_restore() and timescaledb_post_restore()"
+            ),
+        ),
+    };
+    let more = tables.len().saturating_sub(NAMED_IN_ONE);
+    let names = tables.iter().take(NAMED_IN_ONE).cloned().collect::<Vec<_>>().join(", ");
+    let names = if more > 0 { format!("{names} and {more} more") } else { names };
+    Some(about(keeper.extension(), finding(Severity::Error, "extensions", format!("{names} {problem}"), fix)))
 }
 
 /// The first findings of a check by name, the rest as a number with the fix that helps them all.

@@ -36,6 +36,40 @@ pub struct Facts {
     pub forbidden_functions: Vec<String>,
     pub relations: Vec<RelationAccess>,
     pub unreadable_large_objects: LargeObjects,
+    /// Tables that only their extension can make again, rows and all.
+    pub kept: Vec<Kept>,
+}
+
+/// A table that an extension keeps in its own way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub by: Keeper,
+    pub table: TableName,
+}
+
+/// An extension whose tables are more than PostgreSQL's catalogue says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeper {
+    Citus,
+    Timescale,
+}
+
+impl Keeper {
+    pub const ALL: [Self; 2] = [Self::Citus, Self::Timescale];
+
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Citus => "citus",
+            Self::Timescale => "timescaledb",
+        }
+    }
+
+    const fn tables(self) -> &'static str {
+        match self {
+            Self::Citus => include_str!("../sql/preflight_citus.sql"),
+            Self::Timescale => include_str!("../sql/preflight_timescaledb.sql"),
+        }
+    }
 }
 
 /// The pg_dump that would run, or why there is none.
@@ -102,6 +136,7 @@ pub async fn gather(connector: &Connector, named_pg_dump: Option<&Path>) -> Resu
     let server = one(&session, include_str!("../sql/preflight_server.sql")).await?;
     let relations = rows(&session, include_str!("../sql/preflight_relations.sql")).await?;
     let large_objects = rows(&session, include_str!("../sql/preflight_large_objects.sql")).await?;
+    let kept = kept(&session).await?;
     execute(&session, "COMMIT").await?;
     let ownership = ownership(connector, session).await?;
     let endpoint = connector.endpoint();
@@ -124,7 +159,20 @@ pub async fn gather(connector: &Connector, named_pg_dump: Option<&Path>) -> Resu
         forbidden_functions: server.try_get("forbidden_functions").map_err(unreadable)?,
         relations: relations.iter().map(relation).collect::<Result<_, _>>().map_err(unreadable)?,
         unreadable_large_objects: unreadable_large_objects(&large_objects).map_err(unreadable)?,
+        kept,
     })
+}
+
+async fn kept(client: &Client) -> Result<Vec<Kept>> {
+    let mut kept = Vec::new();
+    let installed = rows(client, "SELECT extname::text FROM pg_catalog.pg_extension").await?;
+    let is_installed = |keeper: &Keeper| installed.iter().any(|row| row.get::<_, &str>(0) == keeper.extension());
+    for by in Keeper::ALL.into_iter().filter(is_installed) {
+        let tables = rows(client, by.tables()).await?;
+        let table = |row: &Row| TableName::new(row.get::<_, String>("schema"), row.get::<_, String>("name"));
+        kept.extend(tables.iter().map(|row| Kept { by, table: table(row) }));
+    }
+    Ok(kept)
 }
 
 fn is_this_machine(address: IpAddr) -> bool {

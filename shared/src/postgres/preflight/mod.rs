@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use assess::assess;
-pub use facts::{Facts, LargeObjects, Limits, RelationAccess, Replica, Tool, gather};
+pub use facts::{Facts, Keeper, Kept, LargeObjects, Limits, RelationAccess, Replica, Tool, gather};
 
 use super::connect::Connector;
 use crate::error::{Error, Result};

@@ -43,6 +43,7 @@ fn good() -> Facts {
         forbidden_functions: Vec::new(),
         relations: vec![table("orders"), RelationAccess { is_sequence: true, ..table("orders_id_seq") }],
         unreadable_large_objects: LargeObjects::default(),
+        kept: Vec::new(),
     }
 }
 
@@ -243,4 +244,27 @@ fn errors_come_first_and_the_refusal_tells_them_all() {
     assert_eq!(error.kind(), crate::ErrorKind::Preflight);
     assert_eq!(error.message(), "pg_dump was not found; the role may not read table public.orders");
     assert_eq!(error.hint_text(), Some("install it; GRANT SELECT ON TABLE \"public\".\"orders\" TO \"lifeboat\""));
+}
+
+#[test]
+fn tables_that_only_their_extension_can_make_again_are_refused_unless_they_are_left_out() {
+    let kept = |by, schema: &str, name: &str| Kept { by, table: TableName::new(schema, name) };
+    let mut facts = good();
+    facts.kept = vec![
+        kept(Keeper::Timescale, "public", "metrics"),
+        kept(Keeper::Timescale, "_timescaledb_internal", "_hyper_1_1_chunk"),
+        kept(Keeper::Citus, "public", "events"),
+    ];
+    let refused = |wants: &(dyn Fn(&TableName) -> Wanted + Sync)| -> Vec<String> {
+        let found = assess(&facts, &options(wants)).findings;
+        found.into_iter().map(|finding| finding.object.unwrap_or_default()).collect()
+    };
+    assert_eq!(refused(&all), ["citus", "timescaledb"]);
+    assert_eq!(refused(&|_| Wanted::Definition), ["timescaledb"], "a hypertable is none without its extension's notes");
+    let not_the_hypertable = |table: &TableName| match table.name.as_str() {
+        "metrics" => Wanted::Nothing,
+        _ => Wanted::Definition,
+    };
+    assert_eq!(refused(&not_the_hypertable), ["timescaledb"], "its chunks are still there");
+    assert_eq!(refused(&|_| Wanted::Nothing), [""; 0]);
 }
