@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lifeboat::ErrorKind;
-use lifeboat::model::{Catalogue, Depth, Skipped, TableName, Tally};
+use lifeboat::model::{Catalogue, Depth, NotRestored, Skipped, TableName, Tally};
 use lifeboat::ops::restore::{Action, RestoreOptions, plan, restore};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, Event, Observer, RestoreReport, Run};
@@ -82,8 +82,24 @@ fn named(database: &TestDb) -> RestoreOptions {
     RestoreOptions { into: Some(database.name().to_owned()), ..RestoreOptions::default() }
 }
 
-fn objects(skipped: &[Skipped]) -> Vec<&str> {
-    let mut objects: Vec<&str> = skipped.iter().map(|skipped| skipped.object.as_str()).collect();
+trait Listed {
+    fn object(&self) -> &str;
+}
+
+impl Listed for Skipped {
+    fn object(&self) -> &str {
+        &self.object
+    }
+}
+
+impl Listed for NotRestored {
+    fn object(&self) -> &str {
+        &self.object
+    }
+}
+
+fn objects(listed: &[impl Listed]) -> Vec<&str> {
+    let mut objects: Vec<&str> = listed.iter().map(Listed::object).collect();
     objects.sort_unstable();
     objects
 }

@@ -311,9 +311,11 @@ async fn rows_that_break_a_constraint_get_it_not_valid() {
         } else {
             assert_eq!((remarks.as_slice(), refused.as_slice()), ([child].as_slice(), [tree].as_slice()));
         }
-        for skipped in outcome.remarks.iter().chain(&outcome.not_restored) {
-            assert!(skipped.reason.contains("23503"), "{skipped:?}");
+        let remarked = outcome.remarks.iter().map(|remark| &remark.reason);
+        for reason in remarked.chain(outcome.not_restored.iter().map(|lost| &lost.reason)) {
+            assert!(reason.contains("23503"), "{reason}");
         }
+        assert!(outcome.not_restored.iter().all(|lost| lost.essential), "{outcome:?}");
         let unvalidated = "SELECT count(*) FROM pg_constraint WHERE NOT convalidated AND conname = 'child_id_fkey'";
         assert_eq!(copy.client().await.query_one(unvalidated, &[]).await.unwrap().get::<_, i64>(0), 1);
     }
