@@ -336,6 +336,14 @@ async fn an_extension_that_the_target_keeps_to_itself_costs_its_own_rows_and_no_
     assert_eq!(essential(&report.not_restored), lost);
     require_listed(&report.not_restored, &["EXTENSION pg_cron", "EXTENSION pg_partman"]);
     assert_eq!(number(&copy, "SELECT count(*) FROM orders").await, 300);
+
+    let database = rig.database().await;
+    let (theirs, ours) = (connect(&admin.url()).await, connect(&server.admin_url()).await);
+    let verdict = verify(&database, &made.backup.id, Depth::Restore, Some(&theirs), &rig.run).await.unwrap();
+    let findings: Vec<&str> = verdict.findings.iter().map(|finding| finding.object.as_str()).collect();
+    assert!(!verdict.ok && lost.iter().all(|lost| findings.contains(lost)) && findings.len() == 4, "{verdict:?}");
+    let verdict = verify(&database, &made.backup.id, Depth::Restore, Some(&ours), &rig.run).await.unwrap();
+    assert!(verdict.ok, "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
