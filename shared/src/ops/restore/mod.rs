@@ -10,6 +10,7 @@ mod plan;
 mod proof;
 mod record;
 mod rows;
+mod swap;
 mod target;
 
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ use crate::vault::DatabaseVault;
 pub use plan::{Action, RestoreOptions, RestorePlan, plan};
 use record::Record;
 use rows::{Load, Loading, Refusal};
+use swap::{Finished, Mark, Swap};
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -51,9 +53,32 @@ pub async fn restore(
             .hint("look at the plan (--dry-run), then confirm with --yes or by typing the name"));
     }
     let begun = Instant::now();
-    let safety = safety_backup(database, plan, run).await?;
+    let mut steps = Vec::from_iter(safety_backup(database, plan, run).await?);
+    if plan.action == Action::Replace {
+        drop_leftover(plan).await?;
+    }
+    let Finished { proof, not_restored, remarks, .. } = match &plan.internals.finished {
+        Some(finished) => finished.clone(),
+        None => make(database, plan, run, &mut steps).await?,
+    };
+    steps.extend(take_place(plan, run).await?);
+    Ok(RestoreReport {
+        id: plan.id.clone(),
+        database: plan.database.clone(),
+        target: plan.target.clone(),
+        tables: plan.tables,
+        rows: plan.rows,
+        duration_ms: elapsed_ms(begun),
+        steps,
+        proof,
+        not_restored,
+        remarks,
+    })
+}
+
+/// Makes the database, from nothing or from where an earlier attempt stopped, and proves it.
+async fn make(database: &DatabaseVault, plan: &RestorePlan, run: &Run, steps: &mut Vec<Step>) -> Result<Finished> {
     let mut restore = Restore::begin(database, plan, run).await?;
-    restore.steps.splice(0..0, safety);
     restore.schema_before_rows().await?;
     let mut proof = if plan.with_rows() {
         restore.load_rows().await?;
@@ -65,20 +90,39 @@ pub async fn restore(
     restore.schema_after_rows().await?;
     restore.load_deferred(&mut proof).await?;
     require_equal(plan, &proof)?;
-    restore.finish().await?;
-    restore.take_place().await?;
-    Ok(RestoreReport {
-        id: plan.id.clone(),
-        database: plan.database.clone(),
-        target: plan.target.clone(),
-        tables: plan.tables,
-        rows: plan.rows,
-        duration_ms: elapsed_ms(begun),
-        steps: restore.steps,
-        proof,
-        not_restored: restore.not_restored,
-        remarks: restore.remarks,
-    })
+    let (finished, made) = restore.finish(proof).await?;
+    steps.extend(made);
+    Ok(finished)
+}
+
+async fn drop_leftover(plan: &RestorePlan) -> Result<()> {
+    let session = plan.internals.server.connect().await?;
+    swap::drop_leftover(&session, &plan.internals.aside).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// Puts the proven database where the old one is.
+async fn take_place(plan: &RestorePlan, run: &Run) -> Result<Option<Step>> {
+    if plan.work_database == plan.target {
+        return Ok(None);
+    }
+    let begun = start_step(run, "swap")?;
+    let swap = Swap {
+        backup: &plan.id,
+        name: &plan.target,
+        new: &plan.work_database,
+        aside: &plan.internals.aside,
+        comment: plan.internals.catalogue.database.comment.as_deref(),
+    };
+    swap::swap(&plan.internals.server, &swap).await?;
+    Ok(Some(Step { name: "swap".to_owned(), duration_ms: elapsed_ms(begun) }))
+}
+
+fn start_step(run: &Run, name: &'static str) -> Result<Instant> {
+    run.observer.on(&Event::Step { name });
+    run.check(name)?;
+    Ok(Instant::now())
 }
 
 /// Drops a database that a restore made.
@@ -228,9 +272,7 @@ impl<'a> Restore<'a> {
     }
 
     fn start_step(&self, name: &'static str) -> Result<Instant> {
-        self.run.check(name)?;
-        self.run.observer.on(&Event::Step { name });
-        Ok(Instant::now())
+        start_step(self.run, name)
     }
 
     fn schema(&self) -> SchemaRestore<'_> {
@@ -477,7 +519,8 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<()> {
+    /// The last of it, and taking the marks of an unfinished restore away.
+    async fn finish(mut self, proof: Proof) -> Result<(Finished, Vec<Step>)> {
         let begun = self.start_step("finish")?;
         let plan = self.plan;
         let (catalogue, options) = (&plan.internals.catalogue, &plan.internals.schema_options);
@@ -505,22 +548,20 @@ impl<'a> Restore<'a> {
             self.not_restored
                 .extend(finish::describe_database(&self.control, &plan.work_database, properties, options).await);
         }
-        Record::end(&self.control).await?;
         self.note_step("finish", begun);
-        Ok(())
-    }
-
-    /// Puts the proven database where the old one is.
-    async fn take_place(&mut self) -> Result<()> {
-        if self.plan.work_database == self.plan.target {
-            return Ok(());
-        }
-        let begun = self.start_step("swap")?;
-        let session = self.plan.internals.server.connect().await?;
-        let aside = &self.plan.internals.aside;
-        target::swap(&session, &self.plan.work_database, &self.plan.target, aside).await?;
-        target::drop_database(&session, aside).await?;
-        self.note_step("swap", begun);
-        Ok(())
+        let finished = Finished {
+            backup: plan.id.clone(),
+            intent: plan.internals.intent.clone(),
+            proof,
+            not_restored: self.not_restored,
+            remarks: self.remarks,
+        };
+        let mark = match plan.work_database == plan.target {
+            true => String::new(),
+            false => Mark::Finished(finished.clone()).statement(&plan.work_database)?,
+        };
+        Record::end(&self.control, &mark).await?;
+        self.control.close().await;
+        Ok((finished, self.steps))
     }
 }

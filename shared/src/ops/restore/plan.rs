@@ -11,6 +11,7 @@ use super::existing::{Beside, Existing, beside, require_fillable};
 use super::finish::wanted_sequences;
 use super::record::Record;
 use super::rows::Load;
+use super::swap::{Finished, Mark, Marked};
 use super::target::{Contents, ServerFacts, contents, facts};
 use crate::error::{Error, Result};
 use crate::model::{BackupId, Catalogue, DatabaseName, LargeObject, Manifest, Sequence, Skipped, TableKind, TableName};
@@ -186,6 +187,8 @@ pub(super) struct Internals {
     pub begun_as: String,
     /// The name of a replaced database until it is dropped.
     pub aside: String,
+    /// What an earlier attempt made and proved, if only the swap is left to do.
+    pub finished: Option<Finished>,
 }
 
 impl RestorePlan {
@@ -242,8 +245,6 @@ pub async fn plan(
     require_name(&target)?;
     let facts = facts(server, &target).await?;
     let intent = intent(options);
-    let place = Place::choose(server, &target, &facts, options, id, &intent).await?;
-
     let chosen = choose_tables(&catalogue, &patterns)?;
     let schema_options = SchemaOptions {
         no_owner: options.no_owner,
@@ -251,6 +252,8 @@ pub async fn plan(
         no_tablespaces: false,
         role_map: options.role_map.clone().into_iter().collect::<RoleMap>(),
     };
+    let attempt = Attempt { id, intent: &intent, owner: schema_options.role_map.target(&catalogue.database.owner) };
+    let place = Place::choose(server, &target, &facts, options, &attempt).await?;
     let sizes = catalogue.tables.iter().map(|table| (table.oid, table.tally.plaintext_bytes)).collect();
     let mut loads = if options.schema_only { Vec::new() } else { loads(&catalogue, chosen.as_ref()) };
     let with_large_objects = chosen.is_none() && !options.schema_only && !options.needs_database();
@@ -294,7 +297,7 @@ pub async fn plan(
         missing_extensions: missing_extensions.filter(|name| !facts.extensions_available.contains(name)).collect(),
         left_out,
         needs_confirmation: place.action == Action::Replace,
-        steps: steps(place.action, options, &target, &place.work_database),
+        steps: steps(&place, options, &target),
         work_database: place.work_database.clone(),
         options: options.clone(),
         internals: Internals {
@@ -313,6 +316,7 @@ pub async fn plan(
             resumes: place.resumes,
             begun_as: place.begun_as(),
             aside: shortened(&target, "_replaced"),
+            finished: place.finished,
         },
         target,
     })
@@ -368,6 +372,14 @@ fn intent(options: &RestoreOptions) -> String {
     )
 }
 
+/// What an earlier attempt must have in common with this one.
+struct Attempt<'a> {
+    id: &'a BackupId,
+    intent: &'a str,
+    /// Who is to own the database.
+    owner: &'a str,
+}
+
 /// Where the work is done.
 struct Place {
     action: Action,
@@ -375,6 +387,7 @@ struct Place {
     resumes: bool,
     /// What an earlier attempt noted.
     record: Option<Record>,
+    finished: Option<Finished>,
 }
 
 impl Place {
@@ -383,10 +396,10 @@ impl Place {
         target: &str,
         facts: &ServerFacts,
         options: &RestoreOptions,
-        id: &BackupId,
-        intent: &str,
+        attempt: &Attempt<'_>,
     ) -> Result<Self> {
-        let here = |action| Self { action, work_database: target.to_owned(), resumes: false, record: None };
+        let at = |action, work_database| Self { action, work_database, resumes: false, record: None, finished: None };
+        let here = |action| at(action, target.to_owned());
         if !facts.database_exists && options.needs_database() {
             return Err(Error::not_found(format!("there is no database {target} for the rows"))
                 .hint("name the database that has the tables with --into"));
@@ -396,7 +409,7 @@ impl Place {
         }
         match database_contents(server, target).await? {
             Contents::Unfinished => {
-                let record = read_record(server, target, id, intent).await?;
+                let record = read_record(server, target, attempt).await?;
                 return Ok(Self { resumes: true, record, ..here(Action::Resume) });
             }
             _ if options.needs_database() => return Ok(here(Action::Add)),
@@ -412,23 +425,29 @@ impl Place {
             return Err(Error::usage("--clean replaces a whole database and cannot be limited to some tables")
                 .hint("restore the tables into a new database with --into, and move what you need from there"));
         }
-        let (work_database, aside) = (shortened(target, "_restoring"), shortened(target, "_replaced"));
-        let in_the_way =
-            |name| Err(Error::conflict(format!("database {name} is in the way")).hint("drop or rename it"));
-        if self::facts(server, &aside).await?.database_exists {
-            return in_the_way(aside);
+        require_free(server, &shortened(target, "_replaced")).await?;
+        let beside = at(Action::Replace, shortened(target, "_restoring"));
+        match self::facts(server, &beside.work_database).await?.database_exists {
+            true => beside.after(server, attempt).await,
+            false => Ok(beside),
         }
-        let resumes = self::facts(server, &work_database).await?.database_exists;
-        let mut record = None;
-        if resumes {
-            match database_contents(server, &work_database).await? {
-                Contents::Unfinished => record = read_record(server, &work_database, id, intent).await?,
-                // An attempt that died before it had noted anything.
-                Contents::Empty => {}
-                Contents::Occupied => return in_the_way(work_database),
+    }
+
+    /// The same, with what an earlier attempt left there.
+    async fn after(self, server: &Connector, attempt: &Attempt<'_>) -> Result<Self> {
+        let name = &self.work_database;
+        let finished = finished(server, name, attempt).await?;
+        if finished.is_some() {
+            return Ok(Self { finished, resumes: true, ..self });
+        }
+        match database_contents(server, name).await? {
+            Contents::Unfinished => {
+                Ok(Self { record: read_record(server, name, attempt).await?, resumes: true, ..self })
             }
+            // It died before it had noted anything.
+            Contents::Empty => Ok(Self { resumes: true, ..self }),
+            Contents::Occupied => Err(in_the_way(name)),
         }
-        Ok(Self { action: Action::Replace, work_database, resumes, record })
     }
 
     fn begun_as(&self) -> String {
@@ -475,9 +494,50 @@ impl Place {
     }
 }
 
-async fn read_record(server: &Connector, name: &str, id: &BackupId, intent: &str) -> Result<Option<Record>> {
+fn in_the_way(database: &str) -> Error {
+    Error::conflict(format!("database {database} is in the way")).hint("drop or rename it")
+}
+
+/// Errors: `Conflict` when the name is taken by what no restore left.
+async fn require_free(server: &Connector, name: &str) -> Result<()> {
+    if !facts(server, name).await?.database_exists {
+        return Ok(());
+    }
+    let session = server.connect().await?;
+    let mark = Mark::read(&session, name).await?;
+    session.close().await;
+    match mark {
+        Some(Marked { mark: Mark::ReplacedBy(_), .. }) => Ok(()),
+        _ => Err(in_the_way(name)),
+    }
+}
+
+/// What an earlier attempt finished in `name`. Only a database of the right owner can be that: whoever may make databases
+/// can also mark one of his own.
+///
+/// Errors: `Conflict` when it was a restore of something else.
+async fn finished(server: &Connector, name: &str, attempt: &Attempt<'_>) -> Result<Option<Finished>> {
+    let session = server.connect().await?;
+    let mark = Mark::read(&session, name).await?;
+    session.close().await;
+    match mark {
+        Some(Marked { mark: Mark::Finished(finished), owner, is_ours }) if is_ours || owner == attempt.owner => {
+            if finished.backup == *attempt.id && finished.intent == attempt.intent {
+                return Ok(Some(finished));
+            }
+            Err(Error::conflict(format!(
+                "database {name} holds a finished restore of {}, or one with other options",
+                finished.backup
+            ))
+            .hint("finish that one by the same command, or drop the database"))
+        }
+        _ => Ok(None),
+    }
+}
+
+async fn read_record(server: &Connector, name: &str, attempt: &Attempt<'_>) -> Result<Option<Record>> {
     let session = server.open_database(name).await?.connect().await?;
-    let record = Record::read(&session, id, intent).await?;
+    let record = Record::read(&session, attempt.id, attempt.intent).await?;
     session.close().await;
     Ok(record)
 }
@@ -552,10 +612,18 @@ fn loads(catalogue: &Catalogue, chosen: Option<&BTreeSet<TableName>>) -> Vec<Loa
     wanted.map(|entry| Load { entry: entry.clone(), into: entry.name.clone() }).collect()
 }
 
-fn steps(action: Action, options: &RestoreOptions, target: &str, work_database: &str) -> Vec<String> {
+fn steps(place: &Place, options: &RestoreOptions, target: &str) -> Vec<String> {
+    let Place { action, work_database, finished, .. } = place;
+    let action = *action;
     let mut steps = Vec::new();
     if action == Action::Replace && options.safety_backup {
         steps.push(format!("back up {target} as it is now"));
+    }
+    let swap = format!("end all sessions of {target}, put {work_database} in its place, drop the old one");
+    if finished.is_some() {
+        steps.push(format!("keep {work_database}, which an earlier attempt made and proved"));
+        steps.push(swap);
+        return steps;
     }
     steps.push(match action {
         Action::Create => format!("create database {target}"),
@@ -584,7 +652,7 @@ fn steps(action: Action, options: &RestoreOptions, target: &str, work_database: 
         }
     }
     if action == Action::Replace {
-        steps.push(format!("end all sessions of {target}, put {work_database} in its place, drop the old one"));
+        steps.push(swap);
     }
     steps
 }

@@ -145,9 +145,9 @@ impl Record {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
     }
 
-    /// Takes the notes away: the target is whole. Event triggers do not get to see it: one that logs would write into a
-    /// table that is proven already.
-    pub async fn end(client: &Client) -> Result<()> {
+    /// Takes the notes away, in one transaction with the statement `also`: the target is whole. Event triggers do not get to
+    /// see it: one that logs would write into a table that is proven already.
+    pub async fn end(client: &Client, also: &str) -> Result<()> {
         let failed = |e| from_postgres("unmarking the target", e);
         let mut off = String::new();
         let mut on = String::new();
@@ -157,7 +157,7 @@ impl Record {
             on.push_str(&format!("; ALTER EVENT TRIGGER {trigger} {}", row.get::<_, &str>(1)));
         }
         let sql = format!(
-            "SET client_min_messages = error; BEGIN; {off}DROP SCHEMA {SCHEMA} CASCADE{on}; COMMIT; RESET client_min_messages"
+            "SET client_min_messages = error; BEGIN; {off}DROP SCHEMA {SCHEMA} CASCADE{on}; {also}; COMMIT; RESET client_min_messages"
         );
         client.batch_execute(&sql).await.map_err(failed)
     }

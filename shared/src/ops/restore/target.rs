@@ -1,11 +1,11 @@
-//! The database that is restored into: what is there, making it, and giving it its place.
+//! The database that is restored into: what is there, and making it.
 
 use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
 use super::record::SCHEMA;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Collation, DatabaseProperties};
 use crate::postgres::sql_text::{literal, quoted};
 use crate::postgres::{Connector, Session, from_postgres};
@@ -93,37 +93,6 @@ pub async fn create(server: &Session, name: &str, properties: &DatabasePropertie
             _ => error,
         }
     })
-}
-
-/// Refuses to serve the application from a database that is being replaced, and puts the new one in its place. Both
-/// renames are one transaction: there is no moment without a database of that name.
-pub async fn swap(server: &Session, new: &str, name: &str, aside: &str) -> Result<()> {
-    let end_sessions = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname IN ({}, {}) AND pid <> pg_catalog.pg_backend_pid()",
-        literal(name),
-        literal(new)
-    );
-    let (new, name, aside) = (quoted(new), quoted(name), quoted(aside));
-    let rename =
-        format!("BEGIN; ALTER DATABASE {name} RENAME TO {aside}; ALTER DATABASE {new} RENAME TO {name}; COMMIT");
-    server
-        .batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
-        .await
-        .map_err(|e| from_postgres("closing the database that is being replaced", e))?;
-    let mut last = None;
-    for _ in 0..20 {
-        server.batch_execute(&end_sessions).await.map_err(|e| from_postgres("ending sessions", e))?;
-        match server.batch_execute(&rename).await {
-            Ok(()) => return Ok(()),
-            Err(error) => last = Some(error),
-        }
-        server.batch_execute("ROLLBACK").await.map_err(|e| from_postgres("giving up a rename", e))?;
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-    }
-    let reopened = server.batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
-    reopened.map_err(|e| from_postgres("opening the old database again", e))?;
-    let error = last.map(|e| from_postgres("swapping the databases", e));
-    Err(error.unwrap_or_else(|| Error::new(ErrorKind::Bug, "the swap was never tried")))
 }
 
 pub async fn drop_database(server: &Session, name: &str) -> Result<()> {
