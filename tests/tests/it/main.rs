@@ -20,6 +20,7 @@ mod roles;
 mod s3_faults;
 mod secrets;
 mod store_contract;
+mod swap;
 mod traps;
 mod under_load;
 mod vault_reader;

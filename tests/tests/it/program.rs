@@ -87,6 +87,9 @@ pub async fn signal(child: &Child, name: &str) {
     assert!(sent.success(), "the process ended before it got SIG{name}");
 }
 
+/// What cargo's variables about a test's own package begin with.
+const ABOUT_THE_TEST: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+
 /// The development build of the program, made once by whichever test needs it first.
 async fn built() -> &'static PathBuf {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
@@ -96,6 +99,12 @@ async fn built() -> &'static PathBuf {
             let mut command = Command::new(cargo);
             command.current_dir(env!("CARGO_MANIFEST_DIR"));
             command.args(["build", "--quiet", "--locked", "--package", "lifeboat-cli"]);
+            // What cargo tells a test about its package makes build scripts run again, and half of everything after them.
+            for (name, _) in std::env::vars_os() {
+                if name.to_str().is_some_and(|name| ABOUT_THE_TEST.iter().any(|start| name.starts_with(start))) {
+                    command.env_remove(name);
+                }
+            }
             if cfg!(feature = "vendored-tls") {
                 command.args(["--features", "vendored-tls"]);
             }
