@@ -1,13 +1,12 @@
-//! Backups and restores that are disturbed: by a store that fails, by signals, by a second worker at the same job.
+//! Backups and restores that are disturbed: by signals, by a second worker at the same job.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::model::{BackupId, Depth};
 use lifeboat::ops::backup::{BackupOptions, backup};
@@ -15,12 +14,10 @@ use lifeboat::ops::restore::{RestoreOptions, plan, restore};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, Event, Observer, Run};
 use lifeboat::store::memory::MemoryStore;
-use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
+use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
 use lifeboat::vault::Vault;
-use lifeboat::vault::keys::MasterKey;
-use lifeboat::{Error, ErrorKind, Result};
+use lifeboat::{ErrorKind, Result};
 use lifeboat_tests::{Bed, TestDb};
-use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::Semaphore;
@@ -30,181 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::program::{Program, signal};
 use crate::rig::{Rig, connect, name, run};
 
-/// What goes wrong, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// A call is not served.
-    Refused,
-    /// A write is done, but nobody hears of it.
-    ReplyLost,
-}
-
-/// A store that fails at one call.
-#[derive(Debug)]
-struct FailsOnce {
-    inner: Arc<dyn ObjectStore>,
-    fault: Fault,
-    /// Calls that still succeed; below zero it has failed.
-    left: AtomicI64,
-}
-
-impl FailsOnce {
-    fn at(inner: Arc<dyn ObjectStore>, fault: Fault, call: i64) -> Arc<Self> {
-        Arc::new(Self { inner, fault, left: AtomicI64::new(call) })
-    }
-
-    fn has_failed(&self) -> bool {
-        self.left.load(Ordering::Relaxed) < 0
-    }
-
-    fn is_now(&self) -> bool {
-        self.left.fetch_sub(1, Ordering::Relaxed) == 0
-    }
-
-    fn serve(&self) -> Result<()> {
-        match self.fault {
-            Fault::Refused if self.is_now() => Err(failure()),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn failure() -> Error {
-    Error::vault("the store did not answer")
-}
-
-#[async_trait]
-impl ObjectStore for FailsOnce {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
-        self.serve()?;
-        let put = self.inner.put_new_hashed(key, body, sha256, tries).await?;
-        match self.fault {
-            Fault::ReplyLost if self.is_now() => Err(failure()),
-            _ => Ok(put),
-        }
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes> {
-        self.serve()?;
-        self.inner.get(key).await
-    }
-
-    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
-        self.serve()?;
-        self.inner.get_range(key, range).await
-    }
-
-    async fn head(&self, key: &str) -> Result<ObjectHead> {
-        self.serve()?;
-        self.inner.head(key).await
-    }
-
-    async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
-        self.serve()?;
-        self.inner.list_page(prefix, after, limit).await
-    }
-
-    async fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
-        self.serve()?;
-        self.inner.list_names(prefix).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<()> {
-        self.serve()?;
-        self.inner.delete(key).await
-    }
-
-    async fn now(&self) -> Result<Timestamp> {
-        self.serve()?;
-        self.inner.now().await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whichever_call_of_the_store_fails_every_listed_backup_is_whole_and_the_next_run_succeeds() {
-    let db = Bed::get().server(17).await.create_database().await;
-    db.sql(
-        "CREATE TYPE mood AS ENUM ('sad', 'ok');
-         CREATE TABLE a AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 5000) i;
-         CREATE TABLE b (id serial, mood mood); INSERT INTO b (mood) VALUES ('ok'), ('sad')",
-    )
-    .await;
-    let parts = Parts { master: MasterKey::random().to_base64().unwrap(), store: Arc::new(MemoryStore::new()), db };
-    let vault = Vault::init(parts.store.clone(), parts.master(), 72, 24).await.unwrap();
-    parts.backup(Arc::new(vault)).await.unwrap();
-    parts.db.sql("UPDATE a SET padding = 'new' WHERE id = 1").await;
-    for fault in [Fault::Refused, Fault::ReplyLost] {
-        let calls = AtomicU64::new(0);
-        let mut tried = stream::iter(0..200)
-            .map(|call| parts.fails_at(fault, call))
-            .buffered(3)
-            .take_while(|failed| std::future::ready(*failed));
-        while tried.next().await.is_some() {
-            calls.fetch_add(1, Ordering::Relaxed);
-        }
-        let calls = calls.into_inner();
-        assert!((5..200).contains(&calls), "{fault:?}: {calls} calls");
-    }
-}
-
-/// What every attempt begins with: a database, and a vault that has a backup of it.
-struct Parts {
-    master: SecretString,
-    store: Arc<MemoryStore>,
-    db: TestDb,
-}
-
-impl Parts {
-    fn master(&self) -> MasterKey {
-        MasterKey::from_base64(&self.master).unwrap()
-    }
-
-    async fn backup(&self, vault: Arc<Vault>) -> Result<BackupReport> {
-        let mut options = BackupOptions::new(name(), "manual".parse().unwrap());
-        options.pg_dump = Some(Bed::get().pg_dump().await);
-        backup(&vault, &connect(&self.db.url()).await, &options, &run()).await
-    }
-
-    /// A backup during which this call fails; whether there was such a call.
-    async fn fails_at(&self, fault: Fault, call: i64) -> bool {
-        let store: Arc<dyn ObjectStore> = copy_of(&*self.store).await;
-        let vault = Arc::new(Vault::open(store.clone(), self.master()).await.unwrap());
-        let failing = FailsOnce::at(store, fault, call);
-        let opened = Vault::open(failing.clone(), self.master()).await;
-        let outcome = match opened {
-            Ok(opened) => self.backup(Arc::new(opened)).await,
-            Err(error) => Err(error),
-        };
-        let said = match &outcome {
-            Ok(_) => "success".to_owned(),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Vault, "call {call}, {fault:?}: {error}");
-                error.message()
-            }
-        };
-        let listed = require_whole(&vault, &format!("call {call}, {fault:?}, {said}")).await;
-        assert!(listed > usize::from(outcome.is_ok()), "call {call}, {fault:?}: {listed} listed after {said}");
-        self.backup(Arc::clone(&vault)).await.unwrap();
-        assert_eq!(require_whole(&vault, "after the next run").await, listed + 1);
-        failing.has_failed()
-    }
-}
-
-/// A store with the same objects.
-async fn copy_of(store: &dyn ObjectStore) -> Arc<MemoryStore> {
-    let copy = MemoryStore::new();
-    for object in list_all(store, "").await.unwrap() {
-        copy.put_new(&object.key, store.get(&object.key).await.unwrap(), Tries::Many).await.unwrap();
-    }
-    Arc::new(copy)
-}
-
 /// Every listed backup passes full verification; gives how many there are.
-async fn require_whole(vault: &Arc<Vault>, when: &str) -> usize {
+pub async fn require_whole(vault: &Arc<Vault>, when: &str) -> usize {
     let database = vault.database(&name()).await.unwrap();
     let listed = database.live().await.unwrap();
     for id in &listed {

@@ -21,6 +21,10 @@ mod s3_faults;
 mod secrets;
 mod store_contract;
 mod swap;
+<<<<<<< HEAD
 mod traps;
+=======
+mod sweep;
+>>>>>>> 737c7fc (Sweep backup, verify and restore over stores that fail at every call)
 mod under_load;
 mod vault_reader;
