@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -344,9 +344,11 @@ impl DatabaseVault {
         self.vault.write(&self.current, kind, key, content, Tries::Many).await
     }
 
-    /// The moment after which a job that began listing at `listed_at` may no longer publish.
+    /// The moment after which a job that began listing at `listed_at` may no longer publish. Never beyond the end of time,
+    /// however late the time that somebody wrote into a name.
     pub fn job_limit(&self, listed_at: Timestamp) -> Timestamp {
-        listed_at + i64::from(self.vault.format.job_limit_hours).hours()
+        let limit = SignedDuration::from_hours(i64::from(self.vault.format.job_limit_hours));
+        listed_at.checked_add(limit).unwrap_or(Timestamp::MAX)
     }
 }
 

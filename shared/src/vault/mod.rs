@@ -134,15 +134,25 @@ impl Vault {
 
     /// For reading, and for what is said about backups. A damaged entry of the keyring costs what that key sealed, no more.
     ///
-    /// Errors: `NotFound` when nothing was ever backed up under this name.
+    /// Errors: `NotFound` when nothing was ever backed up under this name; `Verification` when there are backups but no key.
     pub async fn database(self: &Arc<Self>, name: &DatabaseName) -> Result<DatabaseVault> {
         let layout = Layout::new(name);
         match self.read_keyring(name, &layout).await? {
             Some(keyring) => Ok(DatabaseVault::new(Arc::clone(self), name.clone(), layout, keyring)),
             None => {
+                self.refuse_lost_keyring(name, &layout).await?;
                 Err(Error::not_found(format!("the vault has no database {name}")).hint(self.name_databases().await))
             }
         }
+    }
+
+    /// A new key in the place of a lost one would hide that no earlier backup can be read any more.
+    async fn refuse_lost_keyring(&self, name: &DatabaseName, layout: &Layout) -> Result<()> {
+        if self.store.list_names(&layout.backups()).await?.is_empty() {
+            return Ok(());
+        }
+        Err(Error::verification(format!("{name} has backups, but no key: {} is empty", layout.keyring()))
+            .hint("put that object back from another copy of the vault or an older version of it"))
     }
 
     async fn name_databases(&self) -> String {
@@ -159,12 +169,13 @@ impl Vault {
     /// Opens the database's folder, making its identity and first data key if it has none. Safe to call twice or at once.
     ///
     /// Errors: `Conflict` when the name stands for another server's database and `adopt` is not set; `Verification` when any
-    /// entry of the keyring is damaged: the newest key, which new backups must use, may be the one that is lost.
+    /// entry of the keyring is damaged, or all are gone: the newest key, which new backups must use, may be the one that is lost.
     pub async fn database_or_new(self: &Arc<Self>, identity: &DatabaseIdentity, adopt: bool) -> Result<DatabaseVault> {
         let name = &identity.database;
         let layout = Layout::new(name);
         self.claim_identity(identity, &layout, adopt).await?;
         if self.read_keyring(name, &layout).await?.is_none() {
+            self.refuse_lost_keyring(name, &layout).await?;
             self.add_data_key(name, &layout).await?;
         }
         let database = self.database(name).await?;

@@ -129,7 +129,7 @@ impl<'k> Opener<'k> {
         // Asked of the frame before memory is taken for what the reference says.
         let framed_bytes = zstd_safe::get_frame_content_size(compressed).ok().flatten();
         let capacity = usize::try_from(plaintext_bytes).map_err(|_| wrong_size())?;
-        if framed_bytes != Some(plaintext_bytes) {
+        if framed_bytes != Some(plaintext_bytes) || plaintext_bytes > most_decompressed(compressed.len() as u64) {
             return Err(wrong_size());
         }
         let mut plaintext = Vec::new();
@@ -142,6 +142,12 @@ impl<'k> Opener<'k> {
         }
         Ok(plaintext)
     }
+}
+
+/// What a zstd frame of this many bytes can hold at most: its blocks have 128 KiB or less, and take 4 bytes or more.
+fn most_decompressed(frame_bytes: u64) -> u64 {
+    const BLOCK_BYTES: u64 = 128 << 10;
+    (frame_bytes / 4).saturating_mul(BLOCK_BYTES)
 }
 
 /// The key that a sealed piece names.
