@@ -21,10 +21,7 @@ mod s3_faults;
 mod secrets;
 mod store_contract;
 mod swap;
-<<<<<<< HEAD
-mod traps;
-=======
 mod sweep;
->>>>>>> 737c7fc (Sweep backup, verify and restore over stores that fail at every call)
+mod traps;
 mod under_load;
 mod vault_reader;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DatabaseName, Depth, NotRestored, Purpose, Skipped, TableName};
+use crate::model::{DatabaseName, Depth, NotRestored, Purpose, Skipped, TableName, Tally};
 use crate::ops::backup::{BackupOptions, backup};
 use crate::ops::verify::verify;
 use crate::ops::{Event, Proof, RestoreReport, Run, Step};
@@ -211,6 +211,8 @@ struct Restore<'a> {
     deferred: BTreeSet<TableName>,
     steps: Vec<Step>,
     not_restored: Vec<NotRestored>,
+    /// Rows that could not be read.
+    lost: rows::Lost,
     remarks: Vec<Skipped>,
     /// Cancelled with the run, at the deadline, or when a part of the restore fails.
     stop: CancellationToken,
@@ -257,6 +259,7 @@ impl<'a> Restore<'a> {
             deferred: BTreeSet::new(),
             steps: Vec::new(),
             not_restored: plan.left_out.iter().map(left_out).collect(),
+            lost: rows::Lost::new(),
             remarks: Vec::new(),
             record,
             stop: run.cancel.child_token(),
@@ -306,7 +309,7 @@ impl<'a> Restore<'a> {
 
     async fn load_rows(&mut self) -> Result<()> {
         let begun = self.start_step("rows")?;
-        let total_bytes = self.loads.iter().map(|load| load.entry.tally.plaintext_bytes).sum();
+        let total_bytes = self.loads.iter().map(|load| &load.entry.tally).sum::<Tally>().plaintext_bytes;
         self.run.observer.on(&Event::Expect { total_bytes, tables: self.loads.len() as u64 });
         finish::create_large_objects(&self.control, &self.plan.internals.large_objects).await?;
         let mut refused = self.load(self.loads.clone(), "").await?;
@@ -351,7 +354,7 @@ impl<'a> Restore<'a> {
         };
         let loaded = rows::load(loading, loads, &self.record.segments).await;
         let loaded = loaded.map_err(|error| self.run.check("loading rows").err().unwrap_or(error))?;
-        self.not_restored.extend(loaded.damaged);
+        self.lost.extend(loaded.lost);
         Ok(loaded.refused)
     }
 
@@ -465,7 +468,7 @@ impl<'a> Restore<'a> {
     }
 
     async fn prove_these(&mut self, loads: Vec<Load>) -> Result<Proof> {
-        let total_bytes = loads.iter().map(|load| load.entry.tally.plaintext_bytes).sum();
+        let total_bytes = loads.iter().map(|load| &load.entry.tally).sum::<Tally>().plaintext_bytes;
         self.run.observer.on(&Event::Expect { total_bytes, tables: loads.len() as u64 });
         let (observer, jobs) = (&self.run.observer, self.plan.options.jobs);
         let encoding = &self.plan.internals.manifest.encoding;
@@ -553,7 +556,7 @@ impl<'a> Restore<'a> {
             backup: plan.id.clone(),
             intent: plan.internals.intent.clone(),
             proof,
-            not_restored: self.not_restored,
+            not_restored: [self.not_restored, self.lost.into_values().flatten().collect()].concat(),
             remarks: self.remarks,
         };
         let mark = match plan.work_database == plan.target {

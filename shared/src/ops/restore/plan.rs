@@ -13,13 +13,15 @@ use super::record::Record;
 use super::rows::Load;
 use super::swap::{Finished, Mark, Marked};
 use super::target::{Contents, ServerFacts, contents, facts};
-use crate::error::{Error, Result};
-use crate::model::{BackupId, Catalogue, DatabaseName, LargeObject, Manifest, Sequence, Skipped, TableKind, TableName};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{
+    BackupId, Catalogue, DatabaseName, LargeObject, Manifest, Sequence, Skipped, TableKind, TableName, Tally,
+};
 use crate::ops::Run;
 use crate::plan::restore::{PostStep, SchemaPlan, Selection, plan_schema};
 use crate::plan::selection::{Pattern, any_matches, require_matches};
 use crate::plan::table_closure::TableClosure;
-use crate::postgres::archive::{Archive, DumpId, Entry};
+use crate::postgres::archive::{Archive, DumpId, Entry, FormatVersion, Header};
 use crate::postgres::role_names::RoleMap;
 use crate::postgres::schema_sql::{Pass, SchemaOptions};
 use crate::postgres::{Connector, Session};
@@ -239,8 +241,16 @@ pub async fn plan(
     let patterns = Pattern::parse_all(&options.tables)?;
     options.check()?;
     let manifest = database.manifest(id).await?;
-    let catalogue = database.catalogue(&manifest).await?;
-    let archive = read_schema(database, &manifest, &catalogue).await?;
+    let catalogue = database.catalogue(&manifest).await.map_err(|error| match error.kind() {
+        ErrorKind::Verification => {
+            error.context("the catalogue").hint("nothing of this backup can be restored: use another")
+        }
+        _ => error,
+    })?;
+    let archive = match options.needs_database() {
+        true => no_schema(&manifest),
+        false => read_schema(database, &manifest, &catalogue).await?,
+    };
     let target = options.into.clone().unwrap_or_else(|| default_target(&catalogue.database.name, &manifest));
     require_name(&target)?;
     let facts = facts(server, &target).await?;
@@ -281,6 +291,7 @@ pub async fn plan(
     let of_extensions = of_extensions(&archive, &catalogue);
     let mut left_out = closure.map(|closure| left_out(&archive, &closure)).unwrap_or_default();
     left_out.append(&mut made_beside.left_out);
+    let all_rows: Tally = loads.iter().map(|load| &load.entry.tally).sum();
     Ok(RestorePlan {
         id: id.clone(),
         database: database.name.clone(),
@@ -291,8 +302,8 @@ pub async fn plan(
         encoding: manifest.encoding.clone(),
         locale: manifest.locale.clone(),
         tables: loads.len() as u64,
-        rows: loads.iter().map(|load| load.entry.tally.rows).sum(),
-        plaintext_bytes: loads.iter().map(|load| load.entry.tally.plaintext_bytes).sum(),
+        rows: all_rows.rows,
+        plaintext_bytes: all_rows.plaintext_bytes,
         missing_roles: schema.roles.difference(&facts.roles).cloned().collect(),
         missing_extensions: missing_extensions.filter(|name| !facts.extensions_available.contains(name)).collect(),
         left_out,
@@ -325,7 +336,27 @@ pub async fn plan(
 async fn read_schema(database: &DatabaseVault, manifest: &Manifest, catalogue: &Catalogue) -> Result<Archive> {
     let at =
         catalogue.schema.ok_or_else(|| Error::verification(format!("backup {} has no schema dump", manifest.id)))?;
-    Archive::parse(&database.piece(manifest.key, PieceKind::Schema, &at).await?)
+    let read = database.piece(manifest.key, PieceKind::Schema, &at).await.and_then(|bytes| Archive::parse(&bytes));
+    read.map_err(|error| match error.kind() {
+        ErrorKind::Verification => error.context("the schema dump").hint(
+            "use another backup; rows alone can still be restored, with --data-only or --into-schema, into a database that \
+             has the tables",
+        ),
+        _ => error,
+    })
+}
+
+/// For rows alone: nothing of the schema is made, so that it may be damaged.
+fn no_schema(manifest: &Manifest) -> Archive {
+    Archive {
+        header: Header {
+            format: FormatVersion { major: 1, minor: 16, revision: 0 },
+            database: manifest.database.to_string(),
+            server_version: manifest.cluster.version_text.clone(),
+            pg_dump_version: manifest.tools.pg_dump.clone(),
+        },
+        entries: Vec::new(),
+    }
 }
 
 /// What has rows or a value and no definition of its own: that is its extension's.

@@ -14,6 +14,8 @@ use crate::postgres::sql_text::{literal, quoted};
 
 /// Name of the notes' schema; a database that has it is not whole.
 pub const SCHEMA: &str = "lifeboat_restore";
+/// Kind of a finding: rows of a table that could not be read.
+const LOST_ROWS: &str = "lost rows";
 
 /// Kinds of findings: something essential is missing, something else was refused, something is not quite as it was.
 const MISSING: &str = "not restored";
@@ -111,20 +113,29 @@ impl Record {
         format!("INSERT INTO {SCHEMA}.through_root VALUES ({values}) ON CONFLICT DO NOTHING")
     }
 
-    /// SQL that notes a segment as loaded.
-    pub fn segment(table: &str, number: i32) -> String {
-        format!("INSERT INTO {SCHEMA}.segment VALUES ({}, {number})", literal(table))
+    /// SQL that notes a segment as loaded, but for the rows that are `lost`.
+    pub fn segment(table: &str, number: i32, lost: &[NotRestored]) -> String {
+        let mut sql = format!("INSERT INTO {SCHEMA}.segment VALUES ({}, {number})", literal(table));
+        for NotRestored { object, reason, .. } in lost {
+            let values = [LOST_ROWS, object.as_str(), reason.as_str()].map(literal).join(", ");
+            sql.push_str(&format!("; INSERT INTO {SCHEMA}.finding VALUES ({values})"));
+        }
+        sql
     }
 
     /// SQL that forgets what was loaded into tables, for loading them again.
     pub fn forget(tables: &[String]) -> String {
         let names: Vec<String> = tables.iter().map(|name| literal(name)).collect();
-        format!("DELETE FROM {SCHEMA}.segment WHERE table_name IN ({})", names.join(", "))
+        let names = names.join(", ");
+        format!(
+            "DELETE FROM {SCHEMA}.segment WHERE table_name IN ({names});
+             DELETE FROM {SCHEMA}.finding WHERE kind = '{LOST_ROWS}' AND object IN ({names})"
+        )
     }
 
     /// SQL that forgets everything that was loaded.
     pub fn forget_all() -> String {
-        format!("DELETE FROM {SCHEMA}.segment")
+        format!("DELETE FROM {SCHEMA}.segment; DELETE FROM {SCHEMA}.finding WHERE kind = '{LOST_ROWS}'")
     }
 
     /// SQL that notes a check as taken off its table; names quoted.

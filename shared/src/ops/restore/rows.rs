@@ -4,7 +4,7 @@
 //! with the others. Loaders are threads with a session each; what they read comes through the runtime that owns the
 //! store's connections.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -64,9 +64,17 @@ struct Segment {
 pub struct Loaded {
     /// Tables that refused rows, with the first refusal of each: they may need what is not there yet.
     pub refused: Vec<(TableName, Refusal)>,
-    /// Rows that could not be read from the vault.
-    pub damaged: Vec<NotRestored>,
+    pub lost: Lost,
 }
+
+/// Rows that could not be read from the vault, by table and segment. A segment that is loaded again loses the same again.
+pub type Lost = BTreeMap<(TableName, i32), Vec<NotRestored>>;
+
+/// In the place of a segment: what a table's damaged index costs.
+const OF_INDEX: i32 = -1;
+
+const AROUND_DAMAGE: &str =
+    "restore the rest with --skip-damaged, or use another backup; `lifeboat verify` says what is hit";
 
 /// Why a table did not take its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +90,7 @@ struct Shared {
     loading: Loading,
     segments: Mutex<VecDeque<Segment>>,
     refused: Mutex<Vec<(TableName, Refusal)>>,
-    damaged: Mutex<Vec<NotRestored>>,
+    lost: Mutex<Lost>,
     failed: Mutex<Option<Error>>,
     runtime: tokio::runtime::Handle,
 }
@@ -91,13 +99,13 @@ struct Shared {
 ///
 /// Errors: `Verification` for a damaged piece unless damaged ones are skipped; `Database`, `Vault`, `OutOfTime`.
 pub async fn load(loading: Loading, loads: Vec<Load>, done: &HashSet<(String, i32)>) -> Result<Loaded> {
-    let segments = plan_segments(&loading, loads, done).await?;
+    let (segments, lost) = plan_segments(&loading, loads, done).await?;
     let (jobs, stop) = (loading.jobs, loading.stop.clone());
     let shared = Arc::new(Shared {
         loading,
         segments: Mutex::new(segments.into()),
         refused: Mutex::default(),
-        damaged: Mutex::default(),
+        lost: Mutex::new(lost),
         failed: Mutex::default(),
         runtime: tokio::runtime::Handle::current(),
     });
@@ -121,26 +129,22 @@ pub async fn load(loading: Loading, loads: Vec<Load>, done: &HashSet<(String, i3
             .hint("run the same restore again: it goes on where it stopped"));
     }
     let refused = std::mem::take(&mut *shared.refused.lock().expect("no panic while held"));
-    let damaged = std::mem::take(&mut *shared.damaged.lock().expect("no panic while held"));
-    Ok(Loaded { refused, damaged })
+    let lost = std::mem::take(&mut *shared.lost.lock().expect("no panic while held"));
+    Ok(Loaded { refused, lost })
 }
 
 /// Largest tables first.
-async fn plan_segments(loading: &Loading, mut loads: Vec<Load>, done: &HashSet<(String, i32)>) -> Result<Vec<Segment>> {
+async fn plan_segments(
+    loading: &Loading,
+    mut loads: Vec<Load>,
+    done: &HashSet<(String, i32)>,
+) -> Result<(Vec<Segment>, Lost)> {
     loads.sort_by_key(|load| std::cmp::Reverse(load.entry.tally.plaintext_bytes));
-    let mut segments = Vec::new();
+    let (mut segments, mut lost) = (Vec::new(), Lost::new());
     for load in loads {
         let load = Arc::new(load);
-        let mut chunks = Vec::new();
-        for at in &load.entry.parts {
-            match loading.database.index_part(loading.key, at).await {
-                Ok(part) => chunks.extend(part.chunks.into_iter().filter(|chunk| chunk.piece.is_some())),
-                Err(error) if loading.skip_damaged && error.kind() == ErrorKind::Verification => {
-                    tracing::warn!(table = %load.entry.name, %error, "an index is damaged; the rows that it lists are lost");
-                }
-                Err(error) => return Err(error.context(format!("the index of {}", load.entry.name))),
-            }
-        }
+        let (chunks, unlisted) = chunks_of(loading, &load.entry).await?;
+        lost.extend(unlisted.map(|unlisted| ((load.entry.name.clone(), OF_INDEX), vec![unlisted])));
         let cut = cut_segments(&chunks).into_iter().enumerate().map(|(number, chunks)| Segment {
             load: Arc::clone(&load),
             number: i32::try_from(number).expect("fewer than two billion segments"),
@@ -148,7 +152,28 @@ async fn plan_segments(loading: &Loading, mut loads: Vec<Load>, done: &HashSet<(
         });
         segments.extend(cut.filter(|segment| !done.contains(&(segment.load.entry.name.to_string(), segment.number))));
     }
-    Ok(segments)
+    Ok((segments, lost))
+}
+
+/// The table's chunks that have rows, and what damage to its index costs.
+async fn chunks_of(loading: &Loading, entry: &TableEntry) -> Result<(Vec<Chunk>, Option<NotRestored>)> {
+    let (mut chunks, mut damaged) = (Vec::new(), None);
+    for at in &entry.parts {
+        match loading.database.index_part(loading.key, at).await {
+            Ok(part) => chunks.extend(part.chunks.into_iter().filter(|chunk| chunk.piece.is_some())),
+            Err(error) if error.kind() != ErrorKind::Verification => return Err(error),
+            Err(_) if loading.skip_damaged => damaged = Some(at.pack),
+            Err(error) => return Err(error.context(format!("the index of {}", entry.name)).hint(AROUND_DAMAGE)),
+        }
+    }
+    let listed: Tally = chunks.iter().map(|chunk: &Chunk| &chunk.tally).sum();
+    let rows = entry.tally.rows.saturating_sub(listed.rows);
+    let unlisted = damaged.map(|pack| NotRestored {
+        essential: true,
+        object: entry.name.to_string(),
+        reason: format!("{rows} rows are lost: pack {pack}, which lists them, is damaged or missing"),
+    });
+    Ok((chunks, unlisted))
 }
 
 fn cut_segments(chunks: &[Chunk]) -> Vec<Vec<Chunk>> {
@@ -159,7 +184,7 @@ fn cut_segments(chunks: &[Chunk]) -> Vec<Vec<Chunk>> {
             segments.push(Vec::new());
             size = 0;
         }
-        size += chunk.tally.plaintext_bytes;
+        size = size.saturating_add(chunk.tally.plaintext_bytes);
         segments.last_mut().expect("pushed above").push(*chunk);
     }
     segments
@@ -194,8 +219,8 @@ async fn load_segments(shared: &Arc<Shared>) -> Result<()> {
         if shared.is_refused(&segment.load.entry.name) {
             continue;
         }
-        let (chunks, expected) = read_segment(shared, &segment).await?;
-        load_segment(shared, &mut session, &segment, chunks, expected).await?;
+        let read = read_segment(shared, &segment).await?;
+        load_segment(shared, &mut session, &segment, read).await?;
     }
     session.close().await;
     Ok(())
@@ -214,35 +239,38 @@ impl Shared {
     }
 }
 
-/// The segment's rows, chunk by chunk, and how many they are.
-async fn read_segment(shared: &Arc<Shared>, segment: &Segment) -> Result<(Vec<Vec<u8>>, u64)> {
+/// What the vault had of a segment.
+#[derive(Default)]
+struct ReadSegment {
+    texts: Vec<Vec<u8>>,
+    rows: u64,
+    lost: Vec<NotRestored>,
+}
+
+async fn read_segment(shared: &Arc<Shared>, segment: &Segment) -> Result<ReadSegment> {
     let pieces: Vec<(PieceRef, Tally)> =
         segment.chunks.iter().filter_map(|chunk| Some((chunk.piece?, chunk.tally))).collect();
-    let mut texts = Vec::new();
-    let mut rows = 0;
+    let mut read = ReadSegment::default();
     for run in runs(&pieces) {
         for ((piece, tally), opened) in pieces[run.clone()].iter().zip(read_run(shared, &pieces[run]).await?) {
             match opened {
                 Ok(text) => {
-                    rows += tally.rows;
-                    texts.push(text);
+                    read.rows = read.rows.saturating_add(tally.rows);
+                    read.texts.push(text);
                 }
                 Err(error) if shared.loading.skip_damaged && error.kind() == ErrorKind::Verification => {
                     let object = segment.load.entry.name.to_string();
                     let reason = format!("{} rows are lost: pack {} is damaged or missing", tally.rows, piece.pack);
-                    let lost = NotRestored { object, reason, essential: true };
-                    shared.damaged.lock().expect("no panic while held").push(lost);
+                    read.lost.push(NotRestored { object, reason, essential: true });
                 }
                 Err(error) => {
                     let table = &segment.load.entry.name;
-                    return Err(error.context(format!("rows of {table}")).hint(
-                        "restore the rest with --skip-damaged, or use another backup; `lifeboat verify` says what is hit",
-                    ));
+                    return Err(error.context(format!("rows of {table}")).hint(AROUND_DAMAGE));
                 }
             }
         }
     }
-    Ok((texts, rows))
+    Ok(read)
 }
 
 /// Runs of pieces that lie so near each other in a pack that one request reads them.
@@ -271,9 +299,14 @@ async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<
     let reading = shared.runtime.spawn(async move { database.pack_range(&pack, range).await });
     let bytes = match reading.await.map_err(|e| Error::bug("reading a pack failed").because(e))? {
         Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::Verification && pieces.len() == 1 => return Ok(vec![Err(error)]),
+        // The pack is too short for all of them, perhaps not for each.
         Err(error) if error.kind() == ErrorKind::Verification => {
-            let missing = || Error::verification(error.message());
-            return Ok(pieces.iter().map(|_| Err(missing())).collect());
+            let mut opened = Vec::new();
+            for piece in pieces.chunks(1) {
+                opened.append(&mut Box::pin(read_run(shared, piece)).await?);
+            }
+            return Ok(opened);
         }
         Err(error) => return Err(error),
     };
@@ -287,17 +320,16 @@ async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<
     Ok(pieces.iter().map(open).collect())
 }
 
-async fn load_segment(
-    shared: &Shared,
-    session: &mut Session,
-    segment: &Segment,
-    chunks: Vec<Vec<u8>>,
-    expected: u64,
-) -> Result<()> {
+async fn load_segment(shared: &Shared, session: &mut Session, segment: &Segment, read: ReadSegment) -> Result<()> {
     let entry = &segment.load.entry;
-    let bytes = chunks.iter().map(|text| text.len() as u64).sum();
-    match write_segment(shared, session, segment, chunks).await {
+    let ReadSegment { texts, rows: expected, lost } = read;
+    let bytes = texts.iter().map(|text| text.len() as u64).sum();
+    match write_segment(shared, session, segment, texts, &lost).await {
         Ok(rows) if rows == expected => {
+            if !lost.is_empty() {
+                let place = (entry.name.clone(), segment.number);
+                shared.lost.lock().expect("no panic while held").insert(place, lost);
+            }
             let progress = Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows, ..Progress::default() };
             shared.loading.observer.on(&Event::Advance(progress));
             Ok(())
@@ -307,10 +339,10 @@ async fn load_segment(
             entry.name
         ))),
         Err(error) => {
-            let Some((constraint, is_partition_bound)) = refusal(&error) else { return Err(lost(entry, error)) };
+            let Some((constraint, is_partition_bound)) = refusal(&error) else { return Err(not_loaded(entry, error)) };
             if session.batch_execute("ROLLBACK").await.is_err() {
                 if !shared.loading.of_extensions.contains(&entry.name) {
-                    return Err(lost(entry, error));
+                    return Err(not_loaded(entry, error));
                 }
                 // After a COPY that was refused before its rows the driver takes each answer for that of another question.
                 *session = loader(shared).await?;
@@ -323,7 +355,7 @@ async fn load_segment(
     }
 }
 
-fn lost(entry: &TableEntry, error: tokio_postgres::Error) -> Error {
+fn not_loaded(entry: &TableEntry, error: tokio_postgres::Error) -> Error {
     from_postgres(&format!("loading {}", entry.name), error)
 }
 
@@ -332,19 +364,20 @@ async fn write_segment(
     shared: &Shared,
     session: &Session,
     segment: &Segment,
-    chunks: Vec<Vec<u8>>,
+    texts: Vec<Vec<u8>>,
+    lost: &[NotRestored],
 ) -> Result<u64, tokio_postgres::Error> {
     let Load { entry, into } = &*segment.load;
     session.batch_execute("BEGIN").await?;
     let rows = match entry.kind {
-        TableKind::LargeObjects => write_large_object_pages(session, chunks).await?,
+        TableKind::LargeObjects => write_large_object_pages(session, texts).await?,
         TableKind::Table | TableKind::Partition => {
             let (columns, format): (&[Column], _) = (&entry.columns, entry.encoding);
             let into = copy_in::Into { table: into, columns, format, encoding: &shared.loading.encoding };
-            write_rows(session, into, chunks).await?
+            write_rows(session, into, texts).await?
         }
     };
-    session.batch_execute(&Record::segment(&entry.name.to_string(), segment.number)).await?;
+    session.batch_execute(&Record::segment(&entry.name.to_string(), segment.number, lost)).await?;
     session.batch_execute("COMMIT").await?;
     Ok(rows)
 }

@@ -20,7 +20,7 @@ use tokio_postgres::error::SqlState;
 
 use super::target::drop_database;
 use crate::error::{Error, Result};
-use crate::model::{BackupId, Skipped};
+use crate::model::{BackupId, NotRestored, Skipped};
 use crate::ops::Proof;
 use crate::postgres::sql_text::{literal, quoted};
 use crate::postgres::{Connector, Session, from_postgres};
@@ -57,7 +57,7 @@ pub struct Finished {
     pub backup: BackupId,
     pub intent: String,
     pub proof: Proof,
-    pub not_restored: Vec<Skipped>,
+    pub not_restored: Vec<NotRestored>,
     pub remarks: Vec<Skipped>,
 }
 
