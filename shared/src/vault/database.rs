@@ -182,7 +182,8 @@ impl DatabaseVault {
             _ => error,
         })?;
         let unverified = Unverified::parse(&key, &bytes)?;
-        let manifest: Manifest = unverified.verify(&*self.keys(unverified.mac_key).await?, "manifest")?;
+        let keys = self.keys(unverified.mac_key).await.map_err(|error| error.context(&key))?;
+        let manifest: Manifest = unverified.verify(&keys, "manifest")?;
         let named = (&manifest.id, &manifest.database, manifest.vault, manifest.key);
         if named != (id, &self.name, self.vault.id(), unverified.mac_key) {
             return Err(Error::verification(format!("{key} is the manifest of another backup")));
@@ -337,7 +338,8 @@ impl DatabaseVault {
     pub async fn read_record<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Result<T> {
         let bytes = self.store().get(key).await?;
         let unverified = Unverified::parse(key, &bytes)?;
-        unverified.verify(&*self.keys(unverified.mac_key).await?, kind)
+        let keys = self.keys(unverified.mac_key).await.map_err(|error| error.context(key))?;
+        unverified.verify(&keys, kind)
     }
 
     pub async fn write_record<T: Serialize>(&self, kind: &str, key: &str, content: &T) -> Result<Put> {
