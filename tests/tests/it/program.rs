@@ -46,6 +46,11 @@ impl Program {
         program
     }
 
+    /// The folder that the vault is in.
+    pub fn vault(&self) -> PathBuf {
+        self.home.path().join("vault")
+    }
+
     /// The same user with a variable set otherwise.
     pub fn command_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(&self.path);
