@@ -149,6 +149,8 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use lifeboat_tests::soak;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -172,5 +174,33 @@ mod tests {
     fn a_tag_is_cut_at_its_first_equals_sign() {
         assert_eq!(key_value("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
         assert!(key_value("=b").is_err() && key_value("a").is_err());
+    }
+
+    /// Every word that some verb takes, with values for them.
+    fn words() -> Vec<String> {
+        let values = "shop s3://b/p file:///v . a=b shop.* public.orders latest latest~1 2026-11-21 36h 5MB/s 1s 4 0 -1 \
+                      18446744073709551616 quick restore daily - -- =";
+        let mut words: Vec<String> = values.split_whitespace().map(str::to_owned).collect();
+        for command in std::iter::once(&Cli::command()).chain(Cli::command().get_subcommands()) {
+            words.push(command.get_name().to_owned());
+            words.extend(command.get_arguments().filter_map(|arg| arg.get_long()).map(|long| format!("--{long}")));
+        }
+        words
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: soak(500, 1_000_000), failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn any_command_line_is_understood_or_refused_without_panic(
+            verb in any::<prop::sample::Index>(),
+            words in prop::collection::vec(prop_oneof![4 => prop::sample::select(words()), 1 => "\\PC{0,20}"], 0..7),
+        ) {
+            let command = Cli::command();
+            let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let line = ["lifeboat", *verb.get::<&str>(&verbs)].into_iter().chain(words.iter().map(String::as_str));
+            if let Err(refused) = Cli::try_parse_from(line) {
+                prop_assert!(!refused.to_string().is_empty());
+            }
+        }
     }
 }

@@ -11,6 +11,8 @@
 pub mod aws;
 pub mod config;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod model;
 pub mod ops;
 pub mod plan;

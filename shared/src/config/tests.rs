@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::fuzz::fuzz_text;
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
     let file = ConfigFile { path: "/etc/lifeboat/lifeboat.toml".into(), text: text.to_owned() };
@@ -245,6 +246,15 @@ fn toml_like() -> impl Strategy<Value = String> {
     let line = (key, value, any::<bool>())
         .prop_map(|(key, value, section)| if section { format!("[{key}]") } else { format!("{key} = {value}") });
     prop::collection::vec(line, 0..6).prop_map(|lines| lines.join("\n"))
+}
+
+#[test]
+fn the_example_with_anything_changed_is_understood_or_refused_without_panic() {
+    fuzz_text(&[include_str!("../../../infra/lifeboat.example.toml")], |text| {
+        if let Err(error) = read(text, &[("LIFEBOAT_DATABASES__SHOP__JOBS", text)]) {
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+        }
+    });
 }
 
 proptest! {

@@ -77,6 +77,7 @@ fn size_bytes(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz_text;
     use proptest::prelude::*;
 
     #[test]
@@ -105,6 +106,13 @@ mod tests {
         }
         assert_eq!(parse_rate("20MB/s").ok(), Some(20_000_000));
         assert!(parse_rate("0").is_err());
+    }
+
+    #[test]
+    fn a_measure_with_anything_changed_is_read_or_refused_without_panic() {
+        fuzz_text(&["1d12h", "1.5GB", "20MB/s", "90s", "16 MiB", "30d"], |text| {
+            let _ = (parse_duration(text), parse_size(text), parse_rate(text));
+        });
     }
 
     proptest! {

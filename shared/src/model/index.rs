@@ -121,6 +121,7 @@ impl IndexPart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
     use proptest::prelude::*;
 
     fn chunk() -> impl Strategy<Value = Chunk> {
@@ -150,6 +151,30 @@ mod tests {
                 }),
             }
         })
+    }
+
+    #[test]
+    fn an_index_with_anything_changed_is_read_or_refused_without_panic() {
+        let tally = Tally { rows: 3, plaintext_bytes: 33, fingerprint: Fingerprint(7), generated: None };
+        let piece =
+            PieceRef { id: ContentId([1; 32]), pack: PackId([2; 32]), offset: 0, length: 70, plaintext_bytes: 33 };
+        let chunk = |first, end, part, piece: Option<PieceRef>| Chunk {
+            range: BlockRange { first, end },
+            part,
+            tally: piece.map_or_else(Tally::default, |_| tally),
+            piece,
+        };
+        let chunks = vec![
+            chunk(0, Some(256), 0, Some(piece)),
+            chunk(0, Some(256), 1, Some(PieceRef { offset: 70, pack: PackId([3; 32]), ..piece })),
+            chunk(256, None, 0, None),
+        ];
+        fuzz(&[&IndexPart { chunks }.to_bytes()], |bytes| {
+            let Ok(part) = IndexPart::from_bytes(bytes) else { return };
+            assert!(part.chunks.len() + part.packs().count() <= bytes.len());
+            let _ = part.tally();
+            part.chunks.iter().filter_map(|chunk| chunk.piece).for_each(|piece| drop(piece.range()));
+        });
     }
 
     proptest! {

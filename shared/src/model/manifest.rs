@@ -186,7 +186,19 @@ fn total<'a>(packs: impl Iterator<Item = &'a PackEntry>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_pack_list_with_anything_changed_is_refused_or_spelled_as_it_was_read() {
+        let entry = |n, origin| PackEntry { pack: PackId([n; 32]), size_bytes: 1 << (n * 7), origin };
+        let list = PackList(vec![entry(0, PackOrigin::New), entry(4, PackOrigin::Earlier), entry(9, PackOrigin::New)]);
+        fuzz(&[&list.to_bytes()], |bytes| {
+            let Ok(list) = PackList::from_bytes(bytes) else { return };
+            assert_eq!(list.to_bytes(), bytes);
+            let _ = (list.stored_bytes(), list.new_bytes());
+        });
+    }
 
     proptest! {
         #[test]

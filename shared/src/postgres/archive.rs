@@ -420,6 +420,7 @@ impl<'a> Reader<'a> {
 pub(crate) mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::fuzz::fuzz;
     use proptest::prelude::*;
 
     /// An entry of `desc` named `tag` for tests of pure code; tests fill in what they are about.
@@ -612,6 +613,23 @@ pub(crate) mod tests {
         fn noise_is_refused(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(Archive::parse(&noise).is_err());
         }
+    }
+
+    #[test]
+    fn an_archive_with_anything_changed_takes_no_more_memory_than_it_has_bytes() {
+        let mut table = entry(3, "TABLE", "orders", &[2, 1]);
+        table.schema = Some("public".to_owned());
+        table.relkind = Some('r');
+        let all = || vec![entry(1, "SCHEMA", "public", &[]), entry(2, "TYPE", "mood", &[1]), table.clone()];
+        let samples = [12, 14, 15, 16].map(|minor| bytes(&archive_of(minor, all())));
+        fuzz(&samples.each_ref().map(Vec::as_slice), |bytes| {
+            let mut again = bytes.to_vec();
+            let _ = forget_creation_time(&mut again);
+            let Ok(archive) = Archive::parse(bytes) else { return };
+            let text: usize = archive.entries.iter().map(|e| e.definition.len() + e.tag.len() + e.owner.len()).sum();
+            assert!(text + archive.entries.len() <= bytes.len());
+            let _ = (archive.tables().count(), archive.encoding(), archive.header.server_major());
+        });
     }
 
     #[test]

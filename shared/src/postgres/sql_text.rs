@@ -155,6 +155,7 @@ fn dollar_quoted(sql: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz_text;
     use proptest::prelude::*;
 
     fn texts(sql: &str) -> Vec<&str> {
@@ -187,6 +188,20 @@ mod tests {
         assert_eq!(tokens[0].identifier().as_deref(), Some("public"));
         assert_eq!(tokens[1].identifier().as_deref(), Some("PUBLIC"));
         assert!(tokens[0].is("PUBLIC") && !tokens[1].is("PUBLIC"));
+    }
+
+    #[test]
+    fn sql_with_anything_changed_is_cut_into_tokens_in_order() {
+        let samples = [
+            "GRANT SELECT ON TABLE \"a\"\"b\".c TO PUBLIC; -- it's\n/* /* ; */ */ REVOKE ALL ON x FROM \"é\";\n",
+            "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_$ SELECT E'\\'' || $$;$$ || U&\"d\" $_$;\n",
+        ];
+        fuzz_text(&samples, |sql| {
+            let tokens = tokens(sql);
+            assert!(tokens.iter().all(|token| sql[token.at.clone()] == *token.text()));
+            assert!(tokens.is_sorted_by(|before, after| before.at.end <= after.at.start));
+            statements(&tokens).flatten().for_each(|token| drop(token.identifier()));
+        });
     }
 
     proptest! {

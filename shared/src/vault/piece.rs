@@ -165,6 +165,7 @@ fn associated_data(key: KeyId, kind: PieceKind, id: &ContentId) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
     use crate::vault::keys::SecretKey;
     use proptest::prelude::*;
 
@@ -201,6 +202,58 @@ mod tests {
             let keys = keys();
             let opened = Opener::new(&keys).unwrap().open(PieceKind::Index, ContentId([0; 32]), size % 1_000_000, bytes);
             prop_assert!(opened.is_err());
+        }
+    }
+
+    /// Sealed with the right key around any frame: what only the key's owner could make.
+    fn seal_frame(keys: &Keys, id: ContentId, frame: &[u8]) -> Vec<u8> {
+        let mut sealed = frame.to_vec();
+        let nonce: [u8; NONCE_LEN] = random_bytes();
+        let aad = associated_data(keys.id, PieceKind::Chunk, &id);
+        keys.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut sealed).unwrap();
+        [&MAGIC[..], &keys.id.0, &nonce, &sealed].concat()
+    }
+
+    #[test]
+    fn a_frame_with_anything_changed_opens_to_what_was_sealed_or_not_at_all() {
+        let keys = keys();
+        let plaintext = b"1\tada\n2\tbob\n".repeat(40);
+        let id = content_id(&keys, PieceKind::Chunk, &plaintext);
+        let frames = [1, 19].map(|level| zstd::bulk::compress(&plaintext, level).unwrap());
+        let zeros = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap();
+        let mut opener = Opener::new(&keys).unwrap();
+        fuzz(&[&frames[0], &frames[1], &zeros], |frame| {
+            let stated = zstd_safe::get_frame_content_size(frame).ok().flatten();
+            let opened = opener.open(PieceKind::Chunk, id, stated.unwrap_or_default(), seal_frame(&keys, id, frame));
+            assert!(opened.is_err() || opened.is_ok_and(|opened| opened == plaintext));
+        });
+    }
+
+    /// A frame's header may say what its blocks can never hold.
+    #[test]
+    fn a_size_beyond_what_a_frame_can_hold_is_refused_before_memory_is_taken() {
+        let keys = keys();
+        let id = ContentId([0; 32]);
+        let whole = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap();
+        for size in [1_u64 << 33, 1 << 44, 1 << 60, u64::MAX - 2] {
+            // Magic, one segment with eight bytes of size, then the blocks of another frame.
+            let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &size.to_le_bytes(), &whole[9..]].concat();
+            assert_eq!(zstd_safe::get_frame_content_size(&frame).ok().flatten(), Some(size));
+            let refused = Opener::new(&keys).unwrap().open(PieceKind::Chunk, id, size, seal_frame(&keys, id, &frame));
+            assert!(refused.unwrap_err().message().contains("stated size"), "{size}");
+        }
+    }
+
+    /// The most that a frame can hold for its length is a run of one byte.
+    #[test]
+    fn what_compresses_best_still_opens() {
+        let keys = keys();
+        for length in [0, 1, 2, 100, 128 << 10, 32 << 20] {
+            let plaintext = vec![b'x'; length];
+            let piece = seal(&keys, PieceKind::Chunk, &plaintext);
+            let opened =
+                Opener::new(&keys).unwrap().open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, piece.bytes);
+            assert_eq!(opened.unwrap().len(), length);
         }
     }
 

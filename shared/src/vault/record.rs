@@ -121,6 +121,7 @@ pub fn refuse_newer(what: &str, format: u32, features: &[String]) -> Result<()> 
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::fuzz::fuzz;
     use crate::vault::keys::SecretKey;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -160,6 +161,31 @@ mod tests {
             assert_eq!(refuse_newer("it", format, &features).unwrap_err().kind(), ErrorKind::Configuration);
         }
         assert!(refuse_newer("it", FORMAT_VERSION, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_record_with_anything_changed_is_refused() {
+        let keys = keys();
+        let content = json!({"reason": "audit", "n": 12, "deep": [[{"a": [1, 2]}]]});
+        let [one, other] = ["a/b.json", "a/c.json"].map(|key| encode(&keys, "hold", key, &content));
+        fuzz(&[&one, &other], |bytes| {
+            let read = Unverified::parse("a/b.json", bytes).and_then(|read| read.verify::<Value>(&keys, "hold"));
+            assert!(read.is_err() || bytes == one);
+        });
+    }
+
+    /// What somebody who has the key could sign.
+    #[test]
+    fn a_body_with_anything_changed_under_a_right_mac_is_read_or_refused_without_panic() {
+        let keys = keys();
+        let whole = encode(&keys, "hold", "a/b.json", &json!({"reason": "audit", "n": 12, "deep": [[{"a": [1, 2]}]]}));
+        let body = Unverified::parse("a/b.json", &whole).unwrap().body.to_vec();
+        fuzz(&[&body], |body| {
+            let body = [body, &b"\n"[..]].concat();
+            let (mac, sha256) = (hex::encode(keys.record_mac(&body)), hex::encode(Sha256::digest(&body)));
+            let bytes = [body, Trailer { mac, mac_key: keys.id, sha256 }.to_line()].concat();
+            let _ = Unverified::parse("a/b.json", &bytes).unwrap().verify::<Value>(&keys, "hold");
+        });
     }
 
     proptest! {

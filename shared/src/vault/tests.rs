@@ -6,6 +6,7 @@ use serde_json::json;
 use super::piece::{PieceKind, Sealer, content_id};
 use super::*;
 use crate::error::ErrorKind;
+use crate::fuzz::fuzz;
 use crate::model::{
     BackupId, Catalogue, Depth, Fate, Manifest, PackEntry, PackList, PackOrigin, PieceRef, Tombstone, TombstoneOutcome,
     Verdict,
@@ -411,6 +412,22 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test]
+async fn a_manifest_or_catalogue_with_anything_changed_is_read_or_refused_without_panic() {
+    let db = database(&vault().await).await;
+    let manifest = publish(&db, &at(1)).await;
+    let catalogue = db.catalogue(&manifest).await.unwrap();
+    let [manifest, catalogue] = [serde_json::to_vec(&manifest).unwrap(), serde_json::to_vec(&catalogue).unwrap()];
+    fuzz(&[&manifest], |bytes| {
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) else { return };
+        let _ = (db.job_limit(manifest.listed_at), manifest.id.time(), manifest.id.tier(), manifest.catalogue.range());
+    });
+    fuzz(&[&catalogue], |bytes| {
+        let Ok(catalogue) = serde_json::from_slice::<Catalogue>(bytes) else { return };
+        let _ = catalogue.tally();
+    });
 }
 
 #[tokio::test]

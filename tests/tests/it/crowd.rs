@@ -118,7 +118,7 @@ async fn many_databases_can_be_backed_up_into_one_vault_at_once() {
     let reports = join_all((0..CROWD).map(one)).await;
     for (number, report) in reports.iter().enumerate() {
         let database = rig.vault.database(&report.backup.database).await.unwrap();
-        assert_eq!(database.published().await.unwrap(), [report.backup.id.clone()]);
+        assert_eq!(database.published().await.unwrap(), std::slice::from_ref(&report.backup.id));
         let verdict = verify(&database, &report.backup.id, Depth::Full, None, &rig.run).await.unwrap();
         assert!(verdict.ok, "{verdict:?}");
         assert_eq!(report.backup.database.to_string(), format!("db{number}"));
@@ -429,7 +429,7 @@ async fn migrate(client: Client, stop: Arc<AtomicBool>, pause_ms: Arc<AtomicU64>
         }
         done += 1;
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        if (random >> 33) % 4 == 0 {
+        if (random >> 33).is_multiple_of(4) {
             let pause = (random >> 40) % pause_ms.load(Ordering::Relaxed).max(1);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::fuzz::fuzz_text;
 
 fn nothing() -> Environment {
     Environment::from_iter([("USER", "me")])
@@ -186,6 +187,22 @@ fn neither_display_nor_debug_shows_the_password() {
 
 fn said(error: &Error) -> String {
     format!("{error} {error:?} {:?} {}", error.hint_text(), error.to_json())
+}
+
+#[test]
+fn a_connection_with_anything_changed_is_parsed_or_refused_without_panic() {
+    let samples = [
+        "postgresql://ann:p%40ss@db.acme.com:6543,[::1]:5432/shop?sslmode=verify-full&connect_timeout=10",
+        "host=a,b hostaddr=10.0.0.1,::1 port=1,2 dbname='sh''op' password='p\\'ss' target_session_attrs=any",
+        r#"{"username": "ann", "password": "p\u0040ss", "engine": "postgres", "host": "db", "port": 5432, "dbname": "shop"}"#,
+    ];
+    fuzz_text(&samples, |text| drop(parse(text)));
+}
+
+#[test]
+fn a_password_file_with_anything_changed_is_read_without_panic() {
+    let samples = ["# ours\ndb.acme.com:5432:shop:ann:p\\:ss\n*:*:*:*:hunter2\r\nlocalhost:1:\\\\:a:b\n"];
+    fuzz_text(&samples, |text| drop(passfile::lookup(text, &network_host("db.acme.com", 5432), "shop", "ann")));
 }
 
 proptest! {

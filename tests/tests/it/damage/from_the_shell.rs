@@ -111,7 +111,8 @@ async fn a_record_that_is_damaged_or_gone_has_its_own_exit_code() {
         bytes
     };
     let id = body_of(&fs::read(&manifest).unwrap())["content"]["id"].as_str().unwrap().to_owned();
-    let cells: [(&Path, Option<Vec<u8>>, &[&str], i32); 5] = [
+    type Cell<'a> = (&'a Path, Option<Vec<u8>>, &'a [&'a str], i32);
+    let cells: [Cell<'_>; 5] = [
         (&verdict, Some(flipped(&verdict)), &["list"], VERIFICATION),
         (&verdict, None, &["list"], 0),
         (&manifest, None, &["verify", &id], ErrorKind::NotFound.exit_code().into()),

@@ -75,9 +75,11 @@ enum Finder {
     Nobody,
 }
 
-/// `(kind, who must find damage to it, but for these)`. On a store that keeps checksums; without them `quick` sees in new
-/// packs what it sees in earlier ones.
-const PROMISES: [(Kind, Finder, &[(Damage, Finder)]); 18] = [
+/// Who must find damage to this kind of object, but for these exceptions.
+type Promise = (Kind, Finder, &'static [(Damage, Finder)]);
+
+/// On a store that keeps checksums; without them `quick` sees in new packs what it sees in earlier ones.
+const PROMISES: [Promise; 18] = [
     (Kind::Format, Finder::Quick, &[]),
     (Kind::KeyringEntry, Finder::Quick, &[]),
     (Kind::Manifest, Finder::Quick, &[]),

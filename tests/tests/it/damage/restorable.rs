@@ -23,7 +23,7 @@ impl Victim {
         Ok((copy, report))
     }
 
-    fn into_new(&self, name: &str) -> RestoreOptions {
+    fn restore_to(&self, name: &str) -> RestoreOptions {
         RestoreOptions { into: Some(format!("{}_{name}", self.db.name())), ..RestoreOptions::default() }
     }
 }
@@ -44,15 +44,15 @@ async fn tables_that_damage_does_not_touch_are_restored_equal_and_the_others_are
         let other = if lost.name == "orders" { "customers" } else { "orders" };
         victim.replace(&object.key, Some(flipped(&object.bytes, object.at.start.midpoint(object.at.end), 1))).await;
 
-        let strict = victim.into_new(&format!("strict_{kind:?}").to_lowercase());
+        let strict = victim.restore_to(&format!("strict_{kind:?}").to_lowercase());
         let error = victim.try_restore(&strict).await.map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Verification, "{kind:?}: {error}");
         assert!(error.message().contains(&lost.to_string()), "{kind:?}: {error}");
         assert!(error.hint_text().is_some_and(|hint| hint.contains("--skip-damaged")), "{kind:?}: {error:?}");
 
-        let lenient = RestoreOptions { skip_damaged: true, ..victim.into_new(&format!("{kind:?}").to_lowercase()) };
+        let lenient = RestoreOptions { skip_damaged: true, ..victim.restore_to(&format!("{kind:?}").to_lowercase()) };
         let (copy, report) = victim.try_restore(&lenient).await.unwrap();
-        assert_eq!(report.proof.tables_different, [lost.clone()], "{kind:?}: {report:?}");
+        assert_eq!(report.proof.tables_different, std::slice::from_ref(&lost), "{kind:?}: {report:?}");
         assert_eq!(report.proof.tables_equal, 1, "{kind:?}: {report:?}");
         let [missing] = report.not_restored.as_slice() else { panic!("{kind:?}: {report:?}") };
         assert_eq!(missing.object, lost.to_string(), "{kind:?}: {report:?}");
@@ -83,7 +83,7 @@ async fn of_a_pack_that_is_cut_what_is_left_is_restored() {
     let bytes = victim.read(&key).await;
     victim.replace(&key, Some(bytes.slice(..bytes.len() / 2))).await;
 
-    let lenient = RestoreOptions { skip_damaged: true, ..victim.into_new("cut") };
+    let lenient = RestoreOptions { skip_damaged: true, ..victim.restore_to("cut") };
     let (copy, report) = victim.try_restore(&lenient).await.unwrap();
     assert!(report.proof.tables_different.contains(&TableName::new("public", "big")), "{report:?}");
     assert_eq!(rows(&copy, "customers").await, 2000);
@@ -106,7 +106,7 @@ async fn a_backup_whose_schema_or_catalogue_is_damaged_is_refused_before_anythin
     for kind in [Kind::Schema, Kind::Catalogue] {
         let object = objects.iter().find(|object| object.kind == kind).unwrap();
         victim.replace(&object.key, Some(flipped(&object.bytes, object.at.start.midpoint(object.at.end), 1))).await;
-        let lenient = RestoreOptions { skip_damaged: true, ..victim.into_new("nothing") };
+        let lenient = RestoreOptions { skip_damaged: true, ..victim.restore_to("nothing") };
         let error = victim.try_restore(&lenient).await.map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Verification, "{error}");
         assert!(error.message().contains(&object.key) && error.hint_text().is_some(), "{kind:?}: {error:?}");
