@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::{LazyLock, OnceLock};
 
 use serde_json::Value;
@@ -53,6 +53,17 @@ impl Bed {
     /// A server of the test's own, which it may crash and configure: each of `lines` is added to its configuration.
     pub async fn private_server(&self, major: u32, lines: &[&str]) -> PrivateServer {
         PrivateServer::start(major, lines).await
+    }
+
+    /// A server with PostgreSQL's own regression-test database; why there is none, where this machine cannot make one.
+    pub async fn corpus(&self, major: u32) -> Result<Server, String> {
+        let output = ask(&["corpus", &major.to_string()]).await;
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(0) => Ok(Server::described(&serde_json::from_slice(&output.stdout).expect("the bed answers in JSON"))),
+            Some(UNAVAILABLE) => Err(complaint),
+            _ => panic!("bed corpus: {complaint}"),
+        }
     }
 
     pub async fn tools(&self) -> &Tools {
@@ -112,14 +123,17 @@ impl Bed {
     }
 }
 
+/// Exit code of the bed for what cannot be had on this machine.
+const UNAVAILABLE: i32 = 3;
+
+async fn ask(arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(program());
+    command.args(arguments).stdin(Stdio::null()).output().await.expect("python3 runs tests/bed/bed")
+}
+
 /// Runs a command of the bed and gives what it answered; panics with its complaint.
 pub(crate) async fn call(arguments: &[&str]) -> Value {
-    let output = tokio::process::Command::new(program())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("python3 runs tests/bed/bed");
+    let output = ask(arguments).await;
     assert!(output.status.success(), "bed {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
 }

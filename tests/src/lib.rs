@@ -12,7 +12,7 @@ mod server;
 mod soak;
 
 pub use bed::{Bed, MAJORS, Tools};
-pub use dump::dump_of;
+pub use dump::{dump_of, dumped_objects};
 pub use moto::Moto;
 pub use private::{PrivateServer, Stop};
 pub use server::{Server, TestDb};

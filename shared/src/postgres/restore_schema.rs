@@ -4,9 +4,9 @@
 //! restore that dies has recorded exactly the steps that took effect, and the next attempt begins with the others.
 //!
 //! When the target refuses a statement, the transaction is tried again without it (optional), in pieces (privileges), or
-//! without a look at the rows (constraints); what that costs is reported. The rows come first: an index that they do not
-//! fit is reported too, with what depends on it. Deadlocks and the like are tried again as they are. Everything else ends
-//! the restore.
+//! without a look at the rows (constraints); what that costs is reported. The rows come first: what comes after them and is
+//! refused (an index that they do not fit, a rule that no server takes) is reported too, with what depends on it. Deadlocks
+//! and the like are tried again as they are. Everything else ends the restore.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -108,7 +108,7 @@ impl SchemaRestore<'_> {
                     break;
                 };
                 let depends_on_missing = !post.waits_for.is_disjoint(&missing);
-                let leniency = if depends_on_missing { Leniency::All } else { Leniency::Rows };
+                let leniency = if depends_on_missing { Leniency::All } else { Leniency::ButPrivileges };
                 running.push(self.run_beside(session, post, leniency));
             }
             let ended = tokio::select! {
@@ -279,8 +279,8 @@ struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leniency {
     None,
-    /// Those that the rows are to blame for.
-    Rows,
+    /// All that no other role could spare us: the rows are there, and must not be lost for an index or a rule.
+    ButPrivileges,
     /// All: what the step depends on is missing.
     All,
 }
@@ -324,7 +324,7 @@ impl<'a> Attempt<'a> {
         let Some(at) = at.filter(|_| is_refusal(&error)) else { return Err(self.failure(error)) };
         let can_go_on = match self.leniency {
             Leniency::None => false,
-            Leniency::Rows => is_about_rows(&error),
+            Leniency::ButPrivileges => error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE),
             Leniency::All => true,
         };
         let statement = &mut self.statements[at];

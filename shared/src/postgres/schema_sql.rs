@@ -295,6 +295,9 @@ fn definition(entry: &Entry, options: &SchemaOptions, importance: Importance, ta
     } else if entry.desc == "SUBSCRIPTION" && target_major < 16 {
         // Servers before 16 know only what this says, and not how to say it; pg_dump 18 says it for them all the same.
         without(&entry.definition, &[",", "run_as_owner", "=", "true"])
+    } else if entry.desc == "SEQUENCE" && target_major < 15 {
+        // Nor do servers before 15 know sequences that are not logged; pg_dump 18 says of an unlogged table's that it is.
+        without(&entry.definition, &["LOGGED"])
     } else {
         with_target_roles(entry, &options.role_map)
     };
@@ -310,9 +313,10 @@ fn definition(entry: &Entry, options: &SchemaOptions, importance: Importance, ta
 fn without(sql: &str, gone: &[&str]) -> String {
     let tokens = tokens(sql);
     let is_there = |place: &&[Token<'_>]| place.iter().map(Token::text).eq(gone.iter().copied());
-    match tokens.windows(gone.len()).find(is_there) {
-        Some([first, .., last]) => format!("{}{}", &sql[..first.at.start], &sql[last.at.end..]),
-        _ => sql.to_owned(),
+    let place = tokens.windows(gone.len()).find(is_there);
+    match place.and_then(|place| Some((place.first()?, place.last()?))) {
+        Some((first, last)) => format!("{}{}", &sql[..first.at.start], &sql[last.at.end..]),
+        None => sql.to_owned(),
     }
 }
 
@@ -486,6 +490,15 @@ mod tests {
         let sql = |major| definition_of(&subscription, major);
         assert_eq!(sql(15), definition.replace("false, run_as_owner = true", "false"));
         assert_eq!(sql(16), definition);
+    }
+
+    #[test]
+    fn a_sequence_is_not_called_logged_where_no_other_is_known() {
+        let definition = "ALTER TABLE s.t ALTER COLUMN \"LOGGED\" ADD GENERATED ALWAYS AS IDENTITY (\n    SEQUENCE NAME s.q\n    \
+                          LOGGED\n    START WITH 1\n);\n";
+        let sequence = Entry { definition: definition.to_owned(), ..entry(1, "SEQUENCE", "q", &[]) };
+        assert_eq!(definition_of(&sequence, 14), definition.replace("    LOGGED\n", "    \n"));
+        assert_eq!(definition_of(&sequence, 15), definition);
     }
 
     fn definition_of(entry: &Entry, target_major: u32) -> String {

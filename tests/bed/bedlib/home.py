@@ -23,6 +23,10 @@ class Trouble(Exception):
     """What keeps the bed from working, in words for the person in front of it."""
 
 
+class Unavailable(Trouble):
+    """What this machine has not, and tests can do without."""
+
+
 class Account:
     """Runs programs as the account that owns the servers: ourselves, or `nobody` for root (whom PostgreSQL refuses)."""
 

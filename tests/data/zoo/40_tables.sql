@@ -113,6 +113,8 @@ INSERT INTO stored_oddly SELECT repeat('a', 10000), repeat('b', 10000), 'c', rep
 
 CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY, t text);
 INSERT INTO unlogged SELECT i, 'u' || i FROM generate_series(1, 100) AS i;
+CREATE UNLOGGED TABLE unlogged_identity (id int GENERATED ALWAYS AS IDENTITY, t text);
+INSERT INTO unlogged_identity (t) VALUES ('a'), ('b');
 
 CREATE TYPE shape_of_table AS (a int, b text);
 CREATE TABLE typed OF shape_of_table (PRIMARY KEY (a), b WITH OPTIONS DEFAULT 'x' NOT NULL);

@@ -2,8 +2,6 @@
 SET search_path = zoo_tables;
 CREATE UNLOGGED SEQUENCE unlogged_sequence START 9;
 SELECT nextval('unlogged_sequence');
-CREATE UNLOGGED TABLE unlogged_identity (id int GENERATED ALWAYS AS IDENTITY, t text);
-INSERT INTO unlogged_identity (t) VALUES ('a'), ('b');
 CREATE TABLE one_null (a int, b int, UNIQUE NULLS NOT DISTINCT (a, b));
 INSERT INTO one_null VALUES (1, NULL), (NULL, NULL);
 CREATE UNIQUE INDEX one_null_b ON one_null (a) NULLS NOT DISTINCT;

@@ -10,6 +10,7 @@ mod damage;
 mod data;
 mod dump;
 mod faults;
+mod gate;
 mod preflight;
 mod program;
 mod providers;

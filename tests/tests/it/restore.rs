@@ -82,7 +82,7 @@ fn named(database: &TestDb) -> RestoreOptions {
     RestoreOptions { into: Some(database.name().to_owned()), ..RestoreOptions::default() }
 }
 
-trait Listed {
+pub trait Listed {
     fn object(&self) -> &str;
 }
 
@@ -98,7 +98,7 @@ impl Listed for NotRestored {
     }
 }
 
-fn objects(listed: &[impl Listed]) -> Vec<&str> {
+pub fn objects(listed: &[impl Listed]) -> Vec<&str> {
     let mut objects: Vec<&str> = listed.iter().map(Listed::object).collect();
     objects.sort_unstable();
     objects
