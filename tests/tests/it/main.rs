@@ -11,6 +11,7 @@ mod data;
 mod dump;
 mod faults;
 mod gate;
+mod outages;
 mod preflight;
 mod program;
 mod providers;

@@ -551,20 +551,34 @@ impl<'a> Restore<'a> {
             self.not_restored
                 .extend(finish::describe_database(&self.control, &plan.work_database, properties, options).await);
         }
+        self.not_restored.extend(std::mem::take(&mut self.lost).into_values().flatten());
         self.note_step("finish", begun);
         let finished = Finished {
             backup: plan.id.clone(),
             intent: plan.internals.intent.clone(),
             proof,
-            not_restored: [self.not_restored, self.lost.into_values().flatten().collect()].concat(),
-            remarks: self.remarks,
+            not_restored: self.not_restored.clone(),
+            remarks: self.remarks.clone(),
         };
         let mark = match plan.work_database == plan.target {
             true => String::new(),
             false => Mark::Finished(finished.clone()).statement(&plan.work_database)?,
         };
-        Record::end(&self.control, &mark).await?;
+        if let Err(error) = Record::end(&self.control, &mark).await {
+            self.require_ended().await.map_err(|_| {
+                error.hint("the target is whole if it has no schema lifeboat_restore any more; if it has, run the same restore again")
+            })?;
+        }
         self.control.close().await;
         Ok((finished, self.steps))
+    }
+
+    /// The end of a restore may have come about although we did not hear of it.
+    async fn require_ended(&self) -> Result<()> {
+        let session = self.target.connect().await?;
+        match Record::read(&session, &self.plan.id, &self.plan.internals.intent).await? {
+            None => Ok(()),
+            Some(_) => Err(Error::database("the target is not whole yet")),
+        }
     }
 }
