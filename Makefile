@@ -6,6 +6,8 @@
 # make bed-down stops what a test or demo left running
 #
 # All it takes is Rust, Python 3, Node with npm and a C toolchain; what else is needed is put into .bed, checked by hash.
+# On Debian, with bison, flex and perl, tests run on PostgreSQL's own regression-test database too; elsewhere they say that
+# they were skipped, as do those of poolers without pgbouncer and those of full disks without the right to mount one.
 
 SHELL := /bin/bash
 BED := tests/bed/bed

@@ -17,7 +17,7 @@ use lifeboat::store::memory::MemoryStore;
 use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
 use lifeboat::vault::Vault;
 use lifeboat::{ErrorKind, Result};
-use lifeboat_tests::{Bed, TestDb};
+use lifeboat_tests::{Bed, TestDb, soak};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::Semaphore;
@@ -235,13 +235,18 @@ async fn a_restore_that_is_stopped_at_any_moment_ends_proven_when_it_is_run_agai
     assert!(stopped > 3 && report.proof.ok, "{stopped} {report:?}");
 }
 
+/// Milliseconds from the first words on.
+fn kills_at_random(count: usize, latest_ms: u64) -> impl Iterator<Item = (&'static str, u64)> {
+    std::iter::repeat_with(move || ("KILL", rand::random_range(0..latest_ms))).take(count)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_backup_leaves_nothing_listed_no_session_and_no_obstacle() {
     let db = Bed::get().server(17).await.create_database().await;
     db.sql("CREATE TABLE big AS SELECT i AS id, md5(i::text) AS padding FROM generate_series(1, 500000) i").await;
     let program = Program::with_vault(&db).await;
     let moments = [("KILL", 0), ("KILL", 700), ("KILL", 2500), ("TERM", 0), ("TERM", 2500), ("INT", 0), ("INT", 2500)];
-    for (name, after_ms) in moments {
+    for (name, after_ms) in moments.into_iter().chain(kills_at_random(soak(0, 60), 4000)) {
         let mut child = program.command_with(&["backup", "--max-rate", "500kB"], &[]).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         // Its first words: from here on it listens for signals.
@@ -273,7 +278,8 @@ async fn a_killed_restore_ends_proven_when_it_is_run_again() {
     let gate = Gate::in_the_way_of(&db).await;
     let program = Program::with_vault(&db).await;
     program.succeed(&["backup"]).await;
-    for (number, (name, after_ms)) in [("KILL", 0), ("KILL", 600), ("TERM", 600), ("INT", 0)].into_iter().enumerate() {
+    let moments = [("KILL", 0), ("KILL", 600), ("TERM", 600), ("INT", 0)];
+    for (number, (name, after_ms)) in moments.into_iter().chain(kills_at_random(soak(0, 40), 2000)).enumerate() {
         let target = server.adopt_database(&format!("{}_copy_{number}", db.name()));
         let arguments = ["restore", "latest", "--into", target.name(), "--json"];
         gate.close().await;
