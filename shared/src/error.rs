@@ -177,6 +177,15 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+/// For a message: the first of the names, and how many more there are than these `most`.
+pub(crate) fn name_some(names: &[String], most: usize) -> String {
+    let first = names[..names.len().min(most)].join(", ");
+    match names.len().saturating_sub(most) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,20 +53,22 @@ impl Encoding {
     /// they came in their tally; `None` when a row is not whole or has fewer columns.
     pub fn split_off(self, bytes: &[u8], columns: usize) -> Option<(Vec<u8>, Tally)> {
         let mut rows = Vec::with_capacity(bytes.len());
-        let mut with_all = Fingerprint::default();
+        let (mut tally, mut with_all) = (Tally::default(), Fingerprint::default());
         for row in Rows::of(self, bytes) {
-            let row = &bytes[row?];
+            let (row, begin) = (&bytes[row?], rows.len());
             with_all.include(row);
             match self {
-                Self::Text => {
-                    rows.extend_from_slice(without_last_fields(row, columns));
-                    rows.push(b'\n');
-                }
+                Self::Text => rows.extend_from_slice(without_last_fields(row, columns)),
                 Self::Binary => push_without_last_fields(&mut rows, row, columns)?,
             }
+            tally.rows += 1;
+            tally.fingerprint.include(&rows[begin..]);
+            if self == Self::Text {
+                rows.push(b'\n');
+            }
         }
-        let tally = self.tally(&rows)?;
-        Some((rows, Tally { generated: Some(with_all), ..tally }))
+        let plaintext_bytes = rows.len() as u64;
+        Some((rows, Tally { plaintext_bytes, generated: Some(with_all), ..tally }))
     }
 }
 

@@ -324,7 +324,7 @@ impl<'a> Attempt<'a> {
         let Some(at) = at.filter(|_| is_refusal(&error)) else { return Err(self.failure(error)) };
         let can_go_on = match self.leniency {
             Leniency::None => false,
-            Leniency::ButPrivileges => error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+            Leniency::ButPrivileges => !lacks_privilege(&error),
             Leniency::All => true,
         };
         let statement = &mut self.statements[at];
@@ -370,7 +370,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failure(&self, error: tokio_postgres::Error) -> Failure {
-        let lacks_privilege = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let lacks_privilege = lacks_privilege(&error);
         let is_passing = is_passing(&error);
         let was_refused = is_refusal(&error);
         let error = from_postgres(&format!("restoring {}", self.step.object), error);
@@ -393,11 +393,15 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
     !is_passing(error) && class.is_some_and(|class| !["08", "25", "40", "53", "57", "58", "XX"].contains(&class))
 }
 
+fn lacks_privilege(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+}
+
 /// Whether rows that are there may be why: they violate the constraint, or a function that it calls fails on them.
 fn is_about_rows(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| {
         let of_rows = ["22", "23", "38", "39", "P0"].contains(&&db.code().code()[..2]);
-        db.code() != &SqlState::INSUFFICIENT_PRIVILEGE && (of_rows || db.where_().is_some())
+        !lacks_privilege(error) && (of_rows || db.where_().is_some())
     })
 }
 

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use lifeboat::ErrorKind;
-use lifeboat::model::BackupId;
 use lifeboat::ops::backup::{BackupOptions, backup};
-use lifeboat::ops::restore::{RestoreOptions, plan, restore};
+use lifeboat::ops::restore::RestoreOptions;
 use lifeboat::ops::{BackupReport, Event, Observer, RestoreReport, Run};
 use lifeboat::store::folder::FolderStore;
 use lifeboat_tests::{Bed, PrivateServer, Server, Stop, TestDb, soak};
@@ -73,15 +72,13 @@ async fn try_backup(rig: &Rig, db: &TestDb, run: Run) -> lifeboat::Result<Backup
 
 async fn try_restore(
     rig: &Rig,
-    id: &BackupId,
+    backup: &BackupReport,
     server: &Server,
     into: &str,
     run: Run,
 ) -> lifeboat::Result<RestoreReport> {
     let options = RestoreOptions { into: Some(into.to_owned()), ..RestoreOptions::default() };
-    let database = rig.database().await;
-    let plan = plan(&database, id, &connect(&server.admin_url()).await, &options, &run).await?;
-    restore(&database, &plan, true, &run).await
+    rig.try_restore(backup, &server.admin_url(), &options, &run).await
 }
 
 /// How many backups are listed, each of them whole.
@@ -124,18 +121,18 @@ async fn connections_that_break_at_any_moment_of_a_restore_cost_another_run() {
     let db = server.create_database().await;
     db.sql(ROWS).await;
     let rig = Rig::new().await;
-    let id = rig.backup(&db).await.backup.id;
+    let backup = rig.backup(&db).await;
     let mut failed = 0;
     for moment in (0..).step_by(soak(4, 1)) {
         let target = server.adopt_database(&format!("{}_copy_{moment}", db.name()));
-        let operation = |run| try_restore(&rig, &id, &server, target.name(), run);
+        let operation = |run| try_restore(&rig, &backup, &server, target.name(), run);
         let (outcome, came) = meanwhile(moment, operation, break_connections(&server, target.name())).await;
         let report = match outcome {
             Ok(report) => report,
             Err(error) => {
                 assert!(came && error.kind() == ErrorKind::Database, "at {moment}: {error}");
                 failed += 1;
-                try_restore(&rig, &id, &server, target.name(), run()).await.unwrap()
+                try_restore(&rig, &backup, &server, target.name(), run()).await.unwrap()
             }
         };
         assert!(report.proof.ok && report.not_restored.is_empty() && report.remarks.is_empty(), "{report:?}");
@@ -179,12 +176,12 @@ async fn a_restore_goes_on_after_its_server_has_crashed() {
     let source = Bed::get().server(17).await.create_database().await;
     source.sql(ROWS).await;
     let rig = Rig::new().await;
-    let id = rig.backup(&source).await.backup.id;
+    let backup = rig.backup(&source).await;
     let mut crashed = 0;
     // Always the same target: each crash meets what the one before has left.
     loop {
         let crash = server.stop(Stop::Immediate);
-        let operation = |run| try_restore(&rig, &id, &server, "copy", run);
+        let operation = |run| try_restore(&rig, &backup, &server, "copy", run);
         let (outcome, came) = meanwhile(2 + crashed * soak(4, 1), operation, crash).await;
         server.start_again(&[]).await;
         match outcome {
@@ -306,12 +303,12 @@ async fn a_restore_goes_on_after_its_servers_disk_was_full() {
     let source = Bed::get().server(17).await.create_database().await;
     source.sql(ROWS).await;
     let rig = Rig::new().await;
-    let id = rig.backup(&source).await.backup.id;
+    let backup = rig.backup(&source).await;
     disk.fill_up_to(20 * MIB);
-    let error = try_restore(&rig, &id, &server, "copy", run()).await.unwrap_err();
+    let error = try_restore(&rig, &backup, &server, "copy", run()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Database, "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("disk is full")), "{error:?}");
     disk.make_room();
-    let report = try_restore(&rig, &id, &server, "copy", run()).await.unwrap();
+    let report = try_restore(&rig, &backup, &server, "copy", run()).await.unwrap();
     assert!(report.proof.ok && report.not_restored.is_empty(), "{report:?}");
 }

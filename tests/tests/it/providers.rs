@@ -3,7 +3,7 @@
 use lifeboat::ErrorKind;
 use lifeboat::model::{Depth, NotRestored};
 use lifeboat::ops::backup::{BackupOptions, backup};
-use lifeboat::ops::restore::{RestoreOptions, plan, restore};
+use lifeboat::ops::restore::RestoreOptions;
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, RestoreReport};
 use lifeboat_tests::{Bed, Server, TestDb};
@@ -43,9 +43,7 @@ async fn restore_as(
     options: &RestoreOptions,
 ) -> (TestDb, RestoreReport) {
     let copy = server.adopt_database(options.into.as_ref().unwrap());
-    let database = rig.database().await;
-    let plan = plan(&database, &made.backup.id, &connect(url).await, options, &rig.run).await.unwrap();
-    let report = restore(&database, &plan, true, &rig.run).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let report = rig.try_restore(made, url, options, &rig.run).await.unwrap_or_else(|error| panic!("{error:?}"));
     (copy, report)
 }
 

@@ -25,7 +25,7 @@ impl Rig {
         (server.adopt_database(&report.target), report)
     }
 
-    async fn try_restore(
+    pub async fn try_restore(
         &self,
         backup: &BackupReport,
         url: &str,

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::rows::Load;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, name_some};
 use crate::model::{Column, Skipped, TableName};
 use crate::plan::table_closure::TableClosure;
 use crate::postgres::archive::{Archive, DumpId, Entry};
@@ -94,9 +94,7 @@ fn refuse(names: Vec<String>, what: &str, hint: &str) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    let more = if names.len() > LISTED { format!(" and {} more", names.len() - LISTED) } else { String::new() };
-    let listed = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
-    Err(Error::conflict(format!("{what}: {listed}{more}")).hint(hint))
+    Err(Error::conflict(format!("{what}: {}", name_some(&names, LISTED))).hint(hint))
 }
 
 /// The ordinary columns of those of `tables` that exist as plain tables.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::facts::{Facts, Keeper, Kept, RelationAccess, Replica, Tool};
 use super::{Finding, Options, Report, Severity, Wanted};
+use crate::error::name_some;
 use crate::postgres::pooler::Ownership;
 use crate::postgres::provider::{self, Door};
 use crate::postgres::quote::qualified;
@@ -350,9 +351,7 @@ fn kept(facts: &Facts, keeper: Keeper, options: &Options<'_>) -> Option<Finding>
             ),
         ),
     };
-    let more = tables.len().saturating_sub(NAMED_IN_ONE);
-    let names = tables.iter().take(NAMED_IN_ONE).cloned().collect::<Vec<_>>().join(", ");
-    let names = if more > 0 { format!("{names} and {more} more") } else { names };
+    let names = name_some(&tables, NAMED_IN_ONE);
     Some(about(keeper.extension(), finding(Severity::Error, "extensions", format!("{names} {problem}"), fix)))
 }
 
