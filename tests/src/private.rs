@@ -2,6 +2,9 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Server;
 use crate::bed::{call, program};
@@ -35,11 +38,21 @@ impl PrivateServer {
     }
 
     pub async fn stop(&self, how: Stop) {
-        let mode = match how {
-            Stop::Fast => "fast",
-            Stop::Immediate => "immediate",
-        };
-        call(&["stop", &self.name, mode]).await;
+        match how {
+            Stop::Fast => drop(call(&["stop", &self.name, "fast"]).await),
+            Stop::Immediate => self.crash().await,
+        }
+    }
+
+    /// At once: by way of the bed it comes seconds later on a busy machine, when there may be nothing left to disturb.
+    async fn crash(&self) {
+        let pid_file = self.data_dir().join("postmaster.pid");
+        let text = std::fs::read_to_string(&pid_file).expect("the server runs");
+        let pid = text.lines().next().and_then(|line| line.parse().ok()).and_then(Pid::from_raw);
+        kill_process(pid.expect("the file begins with a process id"), Signal::QUIT).expect("the server runs");
+        while pid_file.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Starts it again, with `lines` added to its configuration; on the same port unless somebody took that meanwhile.

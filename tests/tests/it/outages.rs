@@ -66,7 +66,7 @@ async fn break_connections(server: &Server, database: &str) {
 
 /// Not in a hurry, so that outages find it at work.
 async fn try_backup(rig: &Rig, db: &TestDb, run: Run) -> lifeboat::Result<BackupReport> {
-    let options = BackupOptions { max_rate_bytes_per_s: Some(16_000_000), ..rig.options().await };
+    let options = BackupOptions { max_rate_bytes_per_s: Some(8_000_000), ..rig.options().await };
     backup(&rig.vault, &connect(&db.url()).await, &options, &run).await
 }
 
