@@ -1,6 +1,5 @@
 //! What every verb works with: the configuration with the flags laid over it, and the way to what it names.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +12,13 @@ use lifeboat::model::{BackupId, DatabaseName, Depth};
 use lifeboat::ops::{self, Run};
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::vault::{DatabaseVault, Vault};
-use lifeboat::{Error, ErrorKind, Result};
+use lifeboat::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Common;
 use crate::paint::Paint;
 use crate::progress::{Manner, Reporter};
 use crate::screen::Screen;
-
-/// The database that every server has for people to connect to.
-const MAINTENANCE_DATABASE: &str = "postgres";
 
 pub struct Context {
     pub config: Config,
@@ -41,7 +37,7 @@ impl Context {
     ///
     /// Errors: `Configuration`.
     pub fn new(common: Common, screen: Screen, stdout: Paint, cancel: CancellationToken) -> Result<Self> {
-        let variables = variables()?;
+        let variables = config::variables()?;
         let path = |name: &str| variables.get(name).filter(|value| !value.is_empty()).map(Path::new);
         let (home, xdg) = (path("HOME"), path("XDG_CONFIG_HOME"));
         let file = config_file(common.config.as_deref(), config::default_paths(home, xdg))?;
@@ -135,14 +131,7 @@ impl Context {
             Error::configuration("no server to restore to is configured")
                 .hint(format!("say --server postgres://user@host/postgres, or configure the database {database}"))
         })?;
-        let dsn = own.dsn(&self.aws, &self.environment).await?;
-        match Connector::open(&dsn.with_database(MAINTENANCE_DATABASE)).await {
-            // Some providers have none, or let nobody in.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Configuration) => {
-                Connector::open(&dsn).await
-            }
-            opened => opened,
-        }
+        own.open_server(&self.aws, &self.environment).await
     }
 
     /// Where a verification of this depth makes its scratch database, if it makes one.
@@ -162,8 +151,7 @@ impl Context {
     }
 
     pub async fn connect(&self, connection: &Connection) -> Result<Connector> {
-        let dsn = connection.dsn(&self.aws, &self.environment).await?;
-        Connector::open(&dsn).await
+        connection.open(&self.aws, &self.environment).await
     }
 
     /// The backup that `name` means, in the database that `--database` names or in any.
@@ -207,22 +195,6 @@ impl Context {
             observer: Arc::new(Reporter::new(self.screen.clone(), self.stderr(), manner)),
         })
     }
-}
-
-/// This process's variables. Errors: `Configuration` for one of ours that is not UTF-8.
-fn variables() -> Result<BTreeMap<String, String>> {
-    let mut variables = BTreeMap::new();
-    for (name, value) in std::env::vars_os() {
-        let Ok(name) = name.into_string() else { continue };
-        match value.into_string() {
-            Ok(value) => drop(variables.insert(name, value)),
-            Err(_) if name.starts_with("LIFEBOAT_") => {
-                return Err(Error::configuration(format!("the variable {name} is not UTF-8")));
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(variables)
 }
 
 /// The file that was named, or the first of the usual ones that exists.

@@ -57,7 +57,7 @@ fn start_log(common: &Common, screen: &Screen) {
         LogStyle::Json => LogFormat::Json,
     };
     let screen = screen.clone();
-    telemetry::init(level, format, move || screen.clone());
+    telemetry::init(env!("CARGO_BIN_NAME"), level, format, move || screen.clone());
 }
 
 async fn run(cli: Cli, screen: Screen, paint: Paint) -> Result<Answer> {

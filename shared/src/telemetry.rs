@@ -24,9 +24,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends events of Lifeboat from `level` up to `writer`, and makes panics safe to read.
-/// Only the first call of a process has an effect on events.
-pub fn init<W>(level: Level, format: LogFormat, writer: W)
+/// Sends events of Lifeboat, and of the `program` that is built upon it, from `level` up to `writer`, and makes panics safe
+/// to read. Only the first call of a process has an effect on events.
+pub fn init<W>(program: &str, level: Level, format: LogFormat, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -35,13 +35,13 @@ where
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
     // The second call loses: a test process starts more than one operation.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(targets(level))).try_init();
+    let _ = tracing_subscriber::registry().with(layer.with_filter(targets(program, level))).try_init();
     std::panic::set_hook(Box::new(report_panic));
 }
 
-/// Crates of ours have names that begin with `lifeboat`.
-fn targets(level: Level) -> Targets {
-    Targets::new().with_default(LevelFilter::OFF).with_target("lifeboat", level)
+/// Crates of ours have names that begin with `lifeboat`; `program` is the name of the one that runs.
+fn targets(program: &str, level: Level) -> Targets {
+    Targets::new().with_default(LevelFilter::OFF).with_target("lifeboat", level).with_target(program, level)
 }
 
 /// Says where it happened but not the message of a formatted panic, which may hold a row or a secret.
@@ -79,12 +79,13 @@ mod tests {
 
     #[test]
     fn libraries_do_not_log_however_verbose_we_are() {
-        let targets = targets(Level::TRACE);
+        let targets = targets("backup", Level::TRACE);
         for library in ["tokio_postgres::query", "aws_smithy_runtime::client", "hyper"] {
             assert!(!targets.would_enable(library, &Level::ERROR), "{library}");
         }
         assert!(targets.would_enable("lifeboat::ops::backup", &Level::DEBUG));
         assert!(targets.would_enable("lifeboat_cli", &Level::DEBUG));
+        assert!(targets.would_enable("backup", &Level::DEBUG));
     }
 
     #[test]

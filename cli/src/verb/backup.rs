@@ -101,7 +101,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let floor = selected.settings.floor;
     let vault = context.vault().await?;
     let source = context.connect(&connection).await?;
-    let options = options(args, selected, context);
+    let options = options(args, &selected, context);
 
     let mut report = backup(&vault, &source, &options, &run).await?;
     let mut failed = below(floor, &report.backup);
@@ -113,22 +113,21 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
 }
 
 /// What the flags say, else what is configured for the database, else the defaults.
-fn options(args: Args, selected: Selected, context: &Context) -> BackupOptions {
+fn options(args: Args, selected: &Selected, context: &Context) -> BackupOptions {
     let given = |flags: Vec<String>, configured: Vec<String>| if flags.is_empty() { configured } else { flags };
-    let configured = selected.settings;
-    let defaults = BackupOptions::new(selected.name, args.tier.unwrap_or_else(Tier::manual));
+    let tier = args.tier.unwrap_or_else(Tier::manual);
+    let configured = selected.backup_options(tier, context.config.pg_dump.clone());
     BackupOptions {
         tags: args.tags.into_iter().collect(),
         tables: args.tables,
-        exclude_tables: given(args.exclude_tables, configured.exclude_table),
+        exclude_tables: given(args.exclude_tables, configured.exclude_tables),
         exclude_table_data: given(args.exclude_table_data, configured.exclude_table_data),
-        jobs: args.jobs.or(configured.jobs).unwrap_or(defaults.jobs),
-        level: args.level.or(configured.level).unwrap_or(defaults.level),
+        jobs: args.jobs.unwrap_or(configured.jobs),
+        level: args.level.unwrap_or(configured.level),
         max_rate_bytes_per_s: args.max_rate.or(configured.max_rate_bytes_per_s),
         adopt: args.adopt,
-        blocked_ddl: args.blocked_ddl.or(configured.blocked_ddl).unwrap_or_default(),
-        pg_dump: context.config.pg_dump.clone(),
-        ..defaults
+        blocked_ddl: args.blocked_ddl.unwrap_or(configured.blocked_ddl),
+        ..configured
     }
 }
 

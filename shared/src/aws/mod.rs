@@ -2,6 +2,7 @@
 
 mod failure;
 mod kms;
+mod remembered;
 mod secret;
 
 use std::sync::Arc;
@@ -10,12 +11,16 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, Result};
 
 pub(crate) use failure::Failure;
 pub use kms::{EncryptionContext, KmsKey};
+use remembered::Remembered;
 pub use secret::SecretReference;
 
 /// How often one request is tried, unless `AWS_MAX_ATTEMPTS` says otherwise.
@@ -24,7 +29,13 @@ const ATTEMPTS: u32 = 8;
 /// The way to AWS. Cheap to clone; asks the environment, the profile or the instance at first use only, so that who keeps
 /// everything in a folder needs no AWS at all.
 #[derive(Clone, Default)]
-pub struct Aws(Arc<OnceCell<SdkConfig>>);
+pub struct Aws(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    config: OnceCell<SdkConfig>,
+    remembered: Remembered,
+}
 
 impl Aws {
     /// The SDK's default chain: `AWS_*` variables, profiles, SSO, web identity, container and instance roles.
@@ -32,23 +43,42 @@ impl Aws {
         Self::default()
     }
 
-    pub(crate) async fn sdk_config(&self) -> &SdkConfig {
-        self.0.get_or_init(load).await
+    /// The same, remembering each secret of Secrets Manager for so long: for a process that lives on between its tasks.
+    pub fn remembering_secrets(ttl: Duration) -> Self {
+        Self(Arc::new(Inner { config: OnceCell::new(), remembered: Remembered::new(ttl) }))
+    }
+
+    /// Makes the next use of every secret ask Secrets Manager again: it may have been rotated.
+    pub fn forget_secrets(&self) {
+        self.0.remembered.forget();
+    }
+
+    /// The SDK's configuration, for clients of services that the engine itself does not use.
+    pub async fn sdk_config(&self) -> &SdkConfig {
+        self.0.config.get_or_init(load).await
     }
 }
 
 /// For who has configured the SDK already, tests above all.
 impl From<SdkConfig> for Aws {
     fn from(config: SdkConfig) -> Self {
-        Self(Arc::new(OnceCell::new_with(Some(config))))
+        Self(Arc::new(Inner { config: OnceCell::new_with(Some(config)), remembered: Remembered::default() }))
     }
 }
 
 impl std::fmt::Debug for Aws {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let region = self.0.get().and_then(SdkConfig::region);
+        let region = self.0.config.get().and_then(SdkConfig::region);
         f.debug_struct("Aws").field("region", &region).finish()
     }
+}
+
+/// What a call failed with, in words for people: the service's code, message and request id, never a header or a body.
+pub fn said<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    Failure::of(error).text().to_owned()
 }
 
 async fn load() -> SdkConfig {

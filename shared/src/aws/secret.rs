@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use aws_config::Region;
 use aws_sdk_secretsmanager::config::Builder;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroize;
@@ -94,8 +95,8 @@ impl Aws {
             SecretReference::SecretsManager { id, field } => {
                 let secret = self.secrets_manager_value(id).await?;
                 match field {
-                    Some(field) => json_field(id, secret, field)?,
-                    None => secret,
+                    Some(field) => json_field(id, secret.expose_secret().to_owned(), field)?,
+                    None => secret.expose_secret().to_owned(),
                 }
             }
             SecretReference::Environment(name) => from_environment(name)?,
@@ -107,7 +108,16 @@ impl Aws {
         Ok(secret.into())
     }
 
-    async fn secrets_manager_value(&self, id: &str) -> Result<String> {
+    async fn secrets_manager_value(&self, id: &str) -> Result<SecretString> {
+        if let Some(remembered) = self.0.remembered.get(id, SystemTime::now()) {
+            return Ok(remembered);
+        }
+        let secret = self.ask_secrets_manager(id).await?;
+        self.0.remembered.put(id, &secret, SystemTime::now());
+        Ok(secret)
+    }
+
+    async fn ask_secrets_manager(&self, id: &str) -> Result<SecretString> {
         let config = self.sdk_config().await;
         let mut builder = Builder::from(config);
         match region_of_arn(id) {
@@ -117,7 +127,7 @@ impl Aws {
         let client = aws_sdk_secretsmanager::Client::from_conf(builder.build());
         let answer = client.get_secret_value().secret_id(id).send().await;
         let answer = answer.map_err(|e| explain(id, &Failure::of(&e)))?;
-        answer.secret_string.ok_or_else(|| {
+        answer.secret_string.map(SecretString::from).ok_or_else(|| {
             Error::configuration(format!("the secret {id} holds binary data"))
                 .hint("store it as text: base64 for keys, JSON for connections")
         })
@@ -206,8 +216,6 @@ fn explain(id: &str, failure: &Failure) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
     use crate::error::ErrorKind;
 

@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, Tier};
+use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use section::nearest;
 use tree::{PREFIX, Table};
@@ -100,6 +101,13 @@ pub struct Floor {
     pub plaintext_bytes: u64,
 }
 
+impl Floor {
+    /// Whether the backup holds enough.
+    pub fn is_met_by(self, backup: &BackupSummary) -> bool {
+        backup.rows >= self.rows && backup.plaintext_bytes >= self.plaintext_bytes
+    }
+}
+
 /// `[tiers.NAME]`: read and checked, for later versions to act on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TierConfig {
@@ -174,6 +182,22 @@ impl Config {
         };
         self.tiers.iter().flat_map(of_tier).flatten().collect()
     }
+}
+
+/// This process's variables. Errors: `Configuration` for one of ours that is not UTF-8.
+pub fn variables() -> Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => drop(variables.insert(name, value)),
+            Err(_) if name.starts_with("LIFEBOAT_") => {
+                return Err(Error::configuration(format!("the variable {name} is not UTF-8")));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(variables)
 }
 
 /// Where a configuration is looked for when nobody names a file: the working directory, then the user's configuration.

@@ -1,17 +1,22 @@
 //! From configuration to opened things: the vault, its master key, a database's connection.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, ConnectionSource, DatabaseConfig, MasterKeySource};
 use crate::aws::Aws;
-use crate::error::{Error, Result};
-use crate::model::DatabaseName;
-use crate::postgres::{Dsn, Environment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{DatabaseName, Tier};
+use crate::ops::backup::BackupOptions;
+use crate::postgres::{Connector, Dsn, Environment};
 use crate::store::{self, ObjectStore};
 use crate::vault::Vault;
 use crate::vault::keys::MasterKey;
+
+/// The database that every server has for people to connect to.
+const MAINTENANCE_DATABASE: &str = "postgres";
 
 /// The database to work on: what the vault calls it, how to reach it, and its settings.
 #[derive(Debug, Clone)]
@@ -127,6 +132,24 @@ fn selected(dsn: &Dsn, connection: Connection) -> Result<Selected> {
     Ok(Selected { name, connection: Some(connection), settings: DatabaseConfig::default() })
 }
 
+impl Selected {
+    /// A complete backup of it, as it is configured.
+    pub fn backup_options(&self, tier: Tier, pg_dump: Option<PathBuf>) -> BackupOptions {
+        let defaults = BackupOptions::new(self.name.clone(), tier);
+        let settings = &self.settings;
+        BackupOptions {
+            exclude_tables: settings.exclude_table.clone(),
+            exclude_table_data: settings.exclude_table_data.clone(),
+            jobs: settings.jobs.unwrap_or(defaults.jobs),
+            level: settings.level.unwrap_or(defaults.level),
+            max_rate_bytes_per_s: settings.max_rate_bytes_per_s,
+            blocked_ddl: settings.blocked_ddl.unwrap_or_default(),
+            pg_dump,
+            ..defaults
+        }
+    }
+}
+
 impl From<ConnectionSource> for Connection {
     fn from(source: ConnectionSource) -> Self {
         Self::Configured(source)
@@ -139,6 +162,23 @@ impl Connection {
         match text.parse() {
             Ok(reference) => Self::Configured(ConnectionSource::Reference(reference)),
             Err(_) => Self::Given(text.into()),
+        }
+    }
+
+    /// Connects to the database.
+    pub async fn open(&self, aws: &Aws, environment: &Environment) -> Result<Connector> {
+        Connector::open(&self.dsn(aws, environment).await?).await
+    }
+
+    /// Connects to its server, by way of a database that a restore does not replace.
+    pub async fn open_server(&self, aws: &Aws, environment: &Environment) -> Result<Connector> {
+        let dsn = self.dsn(aws, environment).await?;
+        match Connector::open(&dsn.with_database(MAINTENANCE_DATABASE)).await {
+            // Some providers have none, or let nobody in.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Configuration) => {
+                Connector::open(&dsn).await
+            }
+            opened => opened,
         }
     }
 

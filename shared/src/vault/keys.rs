@@ -9,7 +9,9 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -18,6 +20,13 @@ use crate::error::{Error, Result};
 use crate::model::{KeyId, VaultId, WrappedKey};
 
 const KEY_LEN: usize = 32;
+/// For the master key's text: Secrets Manager makes 43 random letters and digits, which are 32 bytes and two bits.
+const KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 const TAG_LEN: usize = 16;
 
 /// 32 secret bytes: never printed, wiped when dropped.
@@ -111,10 +120,10 @@ impl MasterKey {
         Self::Local(SecretKey::random())
     }
 
-    /// From base64 of exactly 32 bytes; surrounding white space is ignored.
+    /// From base64 of exactly 32 bytes, with or without its padding; surrounding white space is ignored.
     pub fn from_base64(text: &SecretString) -> Result<Self> {
         let text = text.expose_secret().trim();
-        let bytes = BASE64.decode(text).ok().map(Zeroizing::new);
+        let bytes = KEY_TEXT.decode(text).ok().map(Zeroizing::new);
         bytes.and_then(|b| SecretKey::from_slice(&b)).map(Self::Local).ok_or_else(|| {
             Error::configuration("the master key is not base64 of exactly 32 bytes")
                 .hint("`lifeboat init` makes one; `openssl rand -base64 32` does too")
@@ -194,6 +203,7 @@ pub struct Keys {
     pub id: KeyId,
     content: hmac::Key,
     record: hmac::Key,
+    confirmation: hmac::Key,
     pub(super) seal: LessSafeKey,
 }
 
@@ -210,6 +220,7 @@ impl Keys {
             id,
             content: mac("lifeboat/1/content-id"),
             record: mac("lifeboat/1/record"),
+            confirmation: mac("lifeboat/1/confirmation"),
             seal: derived(data_key, "lifeboat/1/seal").aead(),
         }
     }
@@ -223,6 +234,16 @@ impl Keys {
 
     pub(super) fn record_mac(&self, bytes: &[u8]) -> [u8; 32] {
         hmac::sign(&self.record, bytes).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+    }
+
+    /// For tokens, which are no part of a vault: under a key of their own, so that neither can pass for the other.
+    pub fn confirmation_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        hmac::sign(&self.confirmation, bytes).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+    }
+
+    /// Compares in constant time.
+    pub fn confirmation_mac_matches(&self, bytes: &[u8], expected: &[u8; 32]) -> bool {
+        hmac::verify(&self.confirmation, bytes, expected).is_ok()
     }
 
     /// Compares in constant time.
@@ -267,7 +288,14 @@ mod tests {
         let again = MasterKey::from_base64(&text).unwrap();
         assert_eq!(again.to_base64().unwrap().expose_secret(), text.expose_secret());
         assert_eq!(format!("{master:?} {:?}", SecretKey::random()), "MasterKey::Local(…) SecretKey(…)");
-        for bad in ["", "abc", "AAAA", &BASE64.encode([0; 31])] {
+        let unpadded = SecretString::from(text.expose_secret().trim_end_matches('='));
+        let again = MasterKey::from_base64(&unpadded).unwrap();
+        assert_eq!(again.to_base64().unwrap().expose_secret(), text.expose_secret());
+        // As Secrets Manager makes one.
+        assert!(MasterKey::from_base64(&SecretString::from("9".repeat(43))).is_ok());
+        for bad in
+            ["", "abc", "AAAA", &BASE64.encode([0; 31]), &"9".repeat(44), &"9".repeat(42), &BASE64.encode([0; 33])]
+        {
             assert!(MasterKey::from_base64(&SecretString::from(bad)).is_err());
         }
     }

@@ -4,6 +4,7 @@ mod aws;
 mod backup;
 mod bed;
 mod check;
+mod confirmation;
 mod connect;
 mod crowd;
 mod damage;

@@ -4,6 +4,9 @@
 //! create-only: of two that want the next number one wins. Every claim of a job carries the backup id that the first one
 //! drew, so a worker that was given up for dead and its successor race for one manifest key, and one of them wins. Only
 //! when that backup was published and withdrawn again does the next claim draw another.
+//!
+//! Whoever is started again under the same name, as Lambda does with the request that failed, is not another: its own claim
+//! from before does not stand in its way.
 
 use jiff::Timestamp;
 use rand::Rng;
@@ -12,6 +15,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Claim, JobResult, Tier};
 use crate::store::{self, Put};
 use crate::vault::DatabaseVault;
+
+/// Who asks for a job.
+pub struct Claimant<'a> {
+    pub name: &'a str,
+    /// Nobody else works under this name at the same time: an unfinished claim of this name is one whose worker died.
+    pub is_alone: bool,
+}
 
 /// What asking for a job gives.
 pub enum Claimed {
@@ -28,7 +38,7 @@ pub async fn claim(
     database: &DatabaseVault,
     job: &str,
     tier: &Tier,
-    by: &str,
+    by: &Claimant<'_>,
     now: Timestamp,
     deadline: Option<Timestamp>,
 ) -> Result<Claimed> {
@@ -41,7 +51,7 @@ pub async fn claim(
         attempt: hex::encode(rand::rng().random::<[u8; 8]>()),
         operation: "backup".to_owned(),
         backup: BackupId::new(now, tier),
-        by: by.to_owned(),
+        by: by.name.to_owned(),
         at: now,
         deadline: deadline.map_or(limit, |wanted| wanted.min(limit)),
     };
@@ -50,7 +60,8 @@ pub async fn claim(
         if state == State::Done {
             return Ok(Claimed::Done(last.backup));
         }
-        if state == State::Open && last.deadline > now {
+        let is_own = by.is_alone && last.by == by.name;
+        if state == State::Open && last.deadline > now && !is_own {
             return Err(Error::conflict(format!(
                 "job {job} is being worked on by {} until {}",
                 last.by, last.deadline
@@ -68,6 +79,12 @@ pub async fn claim(
         Put::Exists => Err(Error::conflict(format!("job {job} was claimed by somebody else just now"))
             .hint("wait for that one: asking again gives its backup")),
     }
+}
+
+/// The claim of whoever works on the job at this moment, as far as the vault knows.
+pub async fn underway(database: &DatabaseVault, job: &str, now: Timestamp) -> Result<Option<Claim>> {
+    let Some(last) = newest(database, job).await?.filter(|last| last.deadline > now) else { return Ok(None) };
+    Ok((state_of(database, &last.backup).await? == State::Open).then_some(last))
 }
 
 async fn newest(database: &DatabaseVault, job: &str) -> Result<Option<Claim>> {

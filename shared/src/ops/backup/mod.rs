@@ -37,7 +37,8 @@ use crate::postgres::snapshot::{Snapshot, wait_until_flushed};
 use crate::vault::pack::pack_id;
 use crate::vault::piece::PieceKind;
 use crate::vault::{DatabaseVault, Vault};
-use claim::{Claimed, claim};
+pub use claim::underway;
+use claim::{Claimant, Claimed, claim};
 use guard::{guarded, unless_stopped};
 use parent::Parent;
 use pipeline::{Outcome, Work};
@@ -83,6 +84,8 @@ pub struct BackupOptions {
     pub purpose: Purpose,
     /// Names the job, so that asking twice gives one backup; `None` asks for a new one.
     pub job: Option<String>,
+    /// The run's actor is never at work twice at the same time, so that a claim of its own on the job is one that it died of.
+    pub actor_is_alone: bool,
     /// Accepts another server behind the database's name.
     pub adopt: bool,
     pub blocked_ddl: BlockedDdl,
@@ -108,6 +111,7 @@ impl BackupOptions {
             max_rate_bytes_per_s: None,
             purpose: Purpose::Backup,
             job: None,
+            actor_is_alone: false,
             adopt: false,
             blocked_ddl: BlockedDdl::default(),
             pg_dump: None,
@@ -152,7 +156,8 @@ pub async fn backup(
     let database = vault.database_or_new(&identity, options.adopt).await?;
     let listed_at = vault.now().await?;
     let job = options.job.clone().unwrap_or_else(|| claim::unique_job(&options.tier, listed_at));
-    let claim = match claim(&database, &job, &options.tier, &run.actor, listed_at, run.deadline).await? {
+    let by = Claimant { name: &run.actor, is_alone: options.actor_is_alone };
+    let claim = match claim(&database, &job, &options.tier, &by, listed_at, run.deadline).await? {
         Claimed::Ours(claim) => *claim,
         Claimed::Done(id) => return report_done(&database, &id).await,
     };

@@ -4,6 +4,7 @@
 //! restore that replaces one does the same, and swaps the two by name when the new one is proven. The target is marked until
 //! the last step, every step is noted in it, and the same restore, started again, goes on where it stopped.
 
+pub mod confirmation;
 mod existing;
 mod finish;
 mod plan;

@@ -168,6 +168,8 @@ pub struct RestorePlan {
 #[derive(Debug, Clone)]
 pub(super) struct Internals {
     pub server: Connector,
+    /// Of the database that has the target's name now.
+    pub target_oid: Option<u32>,
     pub manifest: Manifest,
     pub catalogue: Catalogue,
     pub schema: SchemaPlan,
@@ -313,6 +315,7 @@ pub async fn plan(
         options: options.clone(),
         internals: Internals {
             server: server.clone(),
+            target_oid: facts.database_oid,
             manifest,
             catalogue,
             schema,
@@ -431,11 +434,11 @@ impl Place {
     ) -> Result<Self> {
         let at = |action, work_database| Self { action, work_database, resumes: false, record: None, finished: None };
         let here = |action| at(action, target.to_owned());
-        if !facts.database_exists && options.needs_database() {
+        if facts.database_oid.is_none() && options.needs_database() {
             return Err(Error::not_found(format!("there is no database {target} for the rows"))
                 .hint("name the database that has the tables with --into"));
         }
-        if !facts.database_exists {
+        if facts.database_oid.is_none() {
             return Ok(here(Action::Create));
         }
         match database_contents(server, target).await? {
@@ -458,9 +461,9 @@ impl Place {
         }
         require_free(server, &shortened(target, "_replaced")).await?;
         let beside = at(Action::Replace, shortened(target, "_restoring"));
-        match self::facts(server, &beside.work_database).await?.database_exists {
-            true => beside.after(server, attempt).await,
-            false => Ok(beside),
+        match self::facts(server, &beside.work_database).await?.database_oid {
+            Some(_) => beside.after(server, attempt).await,
+            None => Ok(beside),
         }
     }
 
@@ -531,7 +534,7 @@ fn in_the_way(database: &str) -> Error {
 
 /// Errors: `Conflict` when the name is taken by what no restore left.
 async fn require_free(server: &Connector, name: &str) -> Result<()> {
-    if !facts(server, name).await?.database_exists {
+    if facts(server, name).await?.database_oid.is_none() {
         return Ok(());
     }
     let session = server.connect().await?;

@@ -16,8 +16,8 @@ pub struct ServerFacts {
     pub major: u32,
     pub roles: BTreeSet<String>,
     pub extensions_available: BTreeSet<String>,
-    /// Whether a database of the target's name exists.
-    pub database_exists: bool,
+    /// Of the database of the target's name, if there is one.
+    pub database_oid: Option<u32>,
 }
 
 /// What an existing target database holds.
@@ -36,12 +36,12 @@ pub async fn facts(server: &Connector, database: &str) -> Result<ServerFacts> {
     let names = async |sql: &str| -> Result<BTreeSet<String>> {
         Ok(session.query(sql, &[]).await.map_err(failed)?.iter().map(|row| row.get(0)).collect())
     };
-    let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)";
+    let oid = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1";
     Ok(ServerFacts {
         major: server.identity().server_major(),
         roles: names("SELECT rolname::text FROM pg_catalog.pg_roles").await?,
         extensions_available: names("SELECT name::text FROM pg_catalog.pg_available_extensions").await?,
-        database_exists: session.query_one(exists, &[&database]).await.map_err(failed)?.get(0),
+        database_oid: session.query_opt(oid, &[&database]).await.map_err(failed)?.map(|row| row.get(0)),
     })
 }
 
