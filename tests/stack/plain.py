@@ -1,7 +1,8 @@
 """template.yaml as plain CloudFormation for given parameters: translated by SAM, conditions decided, nothing left that is not made.
 
 The AWS stand-in keeps `AWS::NoValue` in lists as null, which makes its policies malformed, and fails at references to what it
-does not know. With this it gets what CloudFormation itself would make of the template.
+does not know. With this it gets what CloudFormation itself would make of the template, but for
+the dashboard, which refers to alarms, and the stand-in makes none.
 
     plain.py CODE_URI KEY=VALUE… > stack.json      CODE_URI: s3://bucket/code.zip, for functions and layers alike
 """
@@ -33,6 +34,7 @@ def plain(code_uri, given):
     for section in ("Resources", "Outputs"):
         made = {n: e for n, e in template[section].items() if "Condition" not in e or conditions.hold(e.pop("Condition"))}
         template[section] = conditions.decide(made)
+    del template["Resources"]["Dashboard"]
     return template
 
 
