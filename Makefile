@@ -1,9 +1,15 @@
 # make demo    a backup from beginning to end, on a PostgreSQL that it brings along
 # make test    every test, on PostgreSQL 14 to 18 and an AWS stand-in that it brings along
 # make soak    the tests that look for trouble, in their long form: hours
-# make lint    formatting, clippy, licences
+# make lint    formatting, clippy, licences, the stack's template
 # make build   the release build of the command line: target/release/lifeboat
 # make bed-down stops what a test or demo left running
+#
+# make functions   the Lambda functions, for arm64 or ARCH=x86_64: target/lambda, then .aws-sam/build
+# make deploy      the stack, from what was built; asks for its settings the first time, and keeps them in samconfig.toml
+# make invoke F=backup E=functions/backup/events/daily.json    calls a function of the stack and prints its answer
+# make logs F=backup    its log of the last hour, and what follows
+# These four want cargo-lambda, AWS SAM's command line and AWS' own; docs/deploy.md tells the rest. STACK names the stack.
 #
 # All it takes is Rust, Python 3, Node with npm and a C toolchain; what else is needed is put into .bed, checked by hash.
 # On Debian, with bison, flex and perl, tests run on PostgreSQL's own regression-test database too; elsewhere they say that
@@ -14,7 +20,13 @@ BED := tests/bed/bed
 # Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
 TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
 
-.PHONY: build test soak demo lint bed-down
+.PHONY: build test soak demo lint bed-down functions deploy invoke logs
+
+ARCH ?= arm64
+STACK ?= lifeboat
+CONFIG := $(CURDIR)/samconfig.toml
+LAYER := infra/client-tools/build
+export SAM_CLI_TELEMETRY ?= 0
 
 build:
 	cargo build --locked --release -p lifeboat-cli $(TLS)
@@ -36,6 +48,38 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets $(TLS) -- -D warnings
 	@tests/ci/deny
+	@tests/ci/stack
 
 bed-down:
 	$(BED) down
+
+# One folder of the layer is empty: SAM packs both, and the stack makes the one that its Architecture says.
+functions:
+	@[ "$(ARCH)" = arm64 ] || [ "$(ARCH)" = x86_64 ] || { echo "ARCH is arm64 or x86_64, not $(ARCH)" >&2; exit 2; }
+	@[ -x $(LAYER)/$(ARCH)/bin/pg_dump ] || { echo "no client tools for $(ARCH): make layer" >&2; exit 1; }
+	@mkdir -p $(LAYER)/arm64 $(LAYER)/x86_64
+	cargo lambda build --locked --release -p lifeboat-functions --lambda-dir target/lambda \
+		$(if $(filter arm64,$(ARCH)),--arm64,--x86-64)
+	@echo $(ARCH) > target/lambda/architecture
+	sam build --template template.yaml
+
+deploy:
+	@[ -f .aws-sam/build/template.yaml ] || { echo "nothing is built: make functions" >&2; exit 1; }
+	@if [ -f $(CONFIG) ]; then \
+		sam deploy --config-file $(CONFIG); \
+	else \
+		cp infra/samconfig.toml $(CONFIG) && sam deploy --guided --stack-name $(STACK) --config-file $(CONFIG) \
+			--parameter-overrides Architecture=$$(cat target/lambda/architecture) || { rm -f $(CONFIG); exit 1; }; \
+	fi
+
+# A backup may take a quarter of an hour: the command waits, and asks only once.
+invoke:
+	@[ -n "$(F)" ] || { echo "say which function: make invoke F=backup E=functions/backup/events/daily.json" >&2; exit 2; }
+	@answer=$$(mktemp) && trap "rm -f $$answer" EXIT && \
+	failed=$$(AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name $(STACK)-$(F) --cli-binary-format raw-in-base64-out \
+		--cli-read-timeout 920 $(if $(E),--payload file://$(E)) --query FunctionError --output text "$$answer") && \
+	cat "$$answer" && echo && [ "$$failed" = None ]
+
+logs:
+	@[ -n "$(F)" ] || { echo "say which function: make logs F=backup" >&2; exit 2; }
+	aws logs tail /aws/lambda/$(STACK)-$(F) --since 1h --format short --follow
