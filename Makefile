@@ -3,9 +3,11 @@
 # make soak    the tests that look for trouble, in their long form: hours
 # make lint    formatting, clippy, licences
 # make build   the release build of the command line: target/release/lifeboat
+# make layer   PostgreSQL's client programs as a Lambda layer, in infra/client-tools/build; ARCH=arm64 (default), x86_64 or all
 # make bed-down stops what a test or demo left running
 #
 # All it takes is Rust, Python 3, Node with npm and a C toolchain; what else is needed is put into .bed, checked by hash.
+# The layer takes more, and Debian 12: infra/client-tools/README.md.
 # On Debian, with bison, flex and perl, tests run on PostgreSQL's own regression-test database too; elsewhere they say that
 # they were skipped, as do those of poolers without pgbouncer and those of full disks without the right to mount one.
 
@@ -14,10 +16,17 @@ BED := tests/bed/bed
 # Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
 TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
 
-.PHONY: build test soak demo lint bed-down
+ARCH ?= arm64
+
+.PHONY: build layer test soak demo lint bed-down
 
 build:
 	cargo build --locked --release -p lifeboat-cli $(TLS)
+
+layer:
+	@for arch in $(if $(filter all,$(ARCH)),arm64 x86_64,$(ARCH)); do \
+		infra/client-tools/make-layer $$arch && infra/client-tools/check $$arch || exit; \
+	done
 
 test:
 	@trap '$(BED) down' EXIT; \
