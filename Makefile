@@ -3,6 +3,7 @@
 # make soak    the tests that look for trouble, in their long form: hours
 # make lint    formatting, clippy, licences, the stack's template
 # make build   the release build of the command line: target/release/lifeboat
+# make layer   PostgreSQL's client programs as a Lambda layer, in infra/client-tools/build; ARCH=arm64 (default), x86_64 or all
 # make bed-down stops what a test or demo left running
 #
 # make functions   the Lambda functions, for arm64 or ARCH=x86_64: target/lambda, then .aws-sam/build
@@ -12,6 +13,7 @@
 # These four want cargo-lambda, AWS SAM's command line and AWS' own; docs/deploy.md tells the rest. STACK names the stack.
 #
 # All it takes is Rust, Python 3, Node with npm and a C toolchain; what else is needed is put into .bed, checked by hash.
+# The layer takes more, and Debian 12: infra/client-tools/README.md.
 # On Debian, with bison, flex and perl, tests run on PostgreSQL's own regression-test database too; elsewhere they say that
 # they were skipped, as do those of poolers without pgbouncer and those of full disks without the right to mount one.
 
@@ -20,7 +22,7 @@ BED := tests/bed/bed
 # Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
 TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
 
-.PHONY: build test soak demo lint bed-down functions deploy invoke logs
+.PHONY: build layer test soak demo lint bed-down functions deploy invoke logs
 
 ARCH ?= arm64
 STACK ?= lifeboat
@@ -30,6 +32,11 @@ export SAM_CLI_TELEMETRY ?= 0
 
 build:
 	cargo build --locked --release -p lifeboat-cli $(TLS)
+
+layer:
+	@for arch in $(if $(filter all,$(ARCH)),arm64 x86_64,$(ARCH)); do \
+		infra/client-tools/make-layer $$arch && infra/client-tools/check $$arch || exit; \
+	done
 
 test:
 	@trap '$(BED) down' EXIT; \
