@@ -10,7 +10,7 @@
 # make deploy      the stack, from what was built; asks for its settings the first time, and keeps them in samconfig.toml
 # make invoke F=backup E=functions/backup/events/daily.json    calls a function of the stack and prints its answer
 # make logs F=backup    its log of the last hour, and what follows
-# These four want cargo-lambda, AWS SAM's command line and AWS' own; docs/deploy.md tells the rest. STACK names the stack.
+# These four want cargo-lambda, AWS SAM's command line and AWS' own (version 2); docs/deploy.md tells the rest. STACK names the stack.
 #
 # All it takes is Rust, Python 3, Node with npm and a C toolchain; what else is needed is put into .bed, checked by hash.
 # The layer takes more, and Debian 12: infra/client-tools/README.md.

@@ -1,8 +1,8 @@
 """template.yaml as plain CloudFormation for given parameters: translated by SAM, conditions decided, nothing left that is not made.
 
 The AWS stand-in keeps `AWS::NoValue` in lists as null, which makes its policies malformed, and fails at references to what it
-does not know. With this it gets what CloudFormation itself would make of the template, but for
-the dashboard, which refers to alarms, and the stand-in makes none.
+does not know. With this it gets what CloudFormation itself would make of the template, but for the dashboard, which refers to
+alarms, and the stand-in makes none. It attaches no managed policies either: who tests rights attaches `EveryFunction`.
 
     plain.py CODE_URI KEY=VALUE… > stack.json      CODE_URI: s3://bucket/code.zip, for functions and layers alike
 """
