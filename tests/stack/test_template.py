@@ -304,7 +304,7 @@ class Starts(unittest.TestCase):
         for config in of_type("AWS::Lambda::EventInvokeConfig").values():
             self.assertEqual(config["DestinationConfig"]["OnFailure"]["Destination"], dead_letters)
             retries[config["FunctionName"]["Ref"]] = config["MaximumRetryAttempts"]
-        self.assertEqual(retries, {f: 0 if f == "RestoreFunction" else 2 for f in of_type("AWS::Serverless::Function")})
+        self.assertEqual(retries, {f: 1 if f == "RestoreFunction" else 2 for f in of_type("AWS::Serverless::Function")})
 
     def test_a_published_manifest_is_validated(self):
         (rule,) = of_type("AWS::Events::Rule").values()
