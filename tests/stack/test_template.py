@@ -336,7 +336,7 @@ class Functions(unittest.TestCase):
         tiers = {f"TIERS__{tier}__KEEP_LAST" for tier in ("HOURLY", "DAILY", "WEEKLY", "MONTHLY")}
         own = {
             "Backup": {"FUNCTION_CREATE_VAULT"},
-            "Validate": {"FUNCTION_DEPTH", "FUNCTION_RESTORE_SECRET"},
+            "Validate": {"FUNCTION_DEPTH", "FUNCTION_NOTIFY_SUCCESS", "FUNCTION_RESTORE_SECRET"},
             "Cleanup": tiers,
             "Restore": {"FUNCTION_RESTORE_SECRET"},
             "Watch": tiers | {"FUNCTION_BACKUP_AGE_LIMIT_H"},
