@@ -205,6 +205,9 @@ pub(super) fn from_tls(said: &str) -> Error {
         return Error::configuration("the server does not offer TLS")
             .hint("switch it on at the server (ssl = on); on a network you trust entirely, `sslmode=prefer` accepts an unencrypted connection");
     }
+    if said.contains("unexpected EOF") {
+        return lost();
+    }
     let error = Error::configuration(format!("TLS failed: {said}"));
     if said.contains("hostname mismatch") || said.contains("IP address mismatch") {
         return error.hint(
@@ -221,9 +224,23 @@ fn cause_text(error: &tokio_postgres::Error) -> String {
     error.source().map(ToString::to_string).unwrap_or_default()
 }
 
+/// A server that goes away in the middle of a handshake is a lost connection, however deep the driver buries that.
 fn io_cause(error: &tokio_postgres::Error) -> Option<&io::Error> {
-    const ABOUT_THE_WIRE: [&str; 2] = ["error connecting to server", "error communicating with the server"];
-    ABOUT_THE_WIRE.contains(&error.to_string().as_str()).then(|| error.source()?.downcast_ref()).flatten()
+    const ABOUT_THE_WIRE: [&str; 3] =
+        ["error connecting to server", "error communicating with the server", "error performing TLS handshake"];
+    if !ABOUT_THE_WIRE.contains(&error.to_string().as_str()) {
+        return None;
+    }
+    io_within(error.source()?)
+}
+
+fn io_within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    std::iter::successors(Some(error), |&cause| cause.source()).find_map(|cause| cause.downcast_ref())
+}
+
+/// Why a handshake failed.
+pub(super) fn from_handshake(error: &(dyn std::error::Error + 'static)) -> Error {
+    io_within(error).map_or_else(|| from_tls(&error.to_string()), from_io)
 }
 
 /// Whether another kind of encryption may work where this one was refused.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::dsn::{ChannelBinding, Place};
-use super::error::{from_io, from_tls};
+use super::error::{from_handshake, from_io, from_tls};
 use super::route::{Address, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Route};
 use crate::error::{Error, Result};
 
@@ -85,7 +85,7 @@ impl Wire {
             Place::Socket(_) => "",
         };
         let connector = tokio_native_tls::TlsConnector::from(route.tls.clone());
-        let stream = connector.connect(name, stream).await.map_err(|e| from_tls(&e.to_string()))?;
+        let stream = connector.connect(name, stream).await.map_err(|e| from_handshake(&e))?;
         let endpoint = stream.get_ref().tls_server_end_point().ok().flatten();
         Ok(Self { stream: BufReader::new(Box::new(stream)), endpoint })
     }

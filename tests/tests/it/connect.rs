@@ -8,6 +8,7 @@ use lifeboat::postgres::session::{self, Scope};
 use lifeboat::postgres::{Connector, Dsn, Environment};
 use lifeboat::{Error, ErrorKind};
 use lifeboat_tests::{Bed, MAJORS, Server, Stop};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub fn dsn(text: &str) -> Dsn {
     Dsn::parse(text, &Environment::default()).expect("the test writes valid names")
@@ -167,6 +168,28 @@ async fn a_server_that_says_nothing_is_given_up_after_the_timeout() {
     let error = refusal(&format!("host=127.0.0.1 port={port} user=u connect_timeout=1")).await;
     assert_eq!(error.kind(), ErrorKind::Database);
     assert!(error.message().contains("no answer within 1 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_during_the_handshake_is_no_mistake_of_ours() {
+    for reads_on in [false, true] {
+        let dying = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = dying.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = dying.accept().await.unwrap();
+            let mut request = [0; 8];
+            stream.read_exact(&mut request).await.unwrap();
+            stream.write_all(b"S").await.unwrap();
+            // With its greeting read the connection ends, with it unread it is reset.
+            stream.readable().await.unwrap();
+            if reads_on {
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            }
+        });
+        let error = refusal(&format!("postgres://somebody@127.0.0.1:{port}/db?sslmode=require")).await;
+        assert_eq!(error.kind(), ErrorKind::Database, "{reads_on}: {error}");
+        serving.await.unwrap();
+    }
 }
 
 #[tokio::test]
