@@ -10,11 +10,9 @@ mod screen;
 mod signals;
 mod verb;
 
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser;
-use futures::FutureExt;
 use lifeboat::telemetry::{self, LogFormat};
 use lifeboat::{Error, Result};
 use tokio_util::sync::CancellationToken;
@@ -74,18 +72,9 @@ async fn run(cli: Cli, screen: Screen, paint: Paint) -> Result<Answer> {
         verb.run(&context).await
     };
     tokio::select! {
-        done = or_fault(work) => done,
+        done = telemetry::or_fault(work) => done,
         () = stopped.cancelled(), if !stops_cleanly => Err(Error::out_of_time("stopped on request").hint("run it again")),
     }
-}
-
-/// A panic becomes the error of kind `Bug` that it is. Nothing that it may have left half-done is looked at again.
-async fn or_fault(work: impl Future<Output = Result<Answer>>) -> Result<Answer> {
-    let fault = |_| {
-        let error = Error::bug("an internal error ended the work");
-        Err(error.hint("please report it, with what was printed above; -vv prints more"))
-    };
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(fault)
 }
 
 impl Verb {
@@ -110,20 +99,5 @@ impl Verb {
             Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) => true,
             Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) | Self::Completions(_) => false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lifeboat::ErrorKind;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_a_bug_and_exits_with_code_1() {
-        let Err(error) = or_fault(async { panic!("half-way") }).await else { panic!("it was caught") };
-        assert_eq!(error.kind(), ErrorKind::Bug);
-        assert_eq!(error.kind().exit_code(), 1);
-        assert!(!error.message().contains("half-way"));
     }
 }

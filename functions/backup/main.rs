@@ -29,6 +29,9 @@ struct Input {
     tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tables: Vec<String>,
+    /// Go on under this name although another server is behind it now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    adopt: bool,
     /// Names the work, so that asking twice gives one backup: schedules say their time.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<String>,
@@ -135,6 +138,7 @@ async fn make(
     let options = BackupOptions {
         tags: input.tags.clone(),
         tables: input.tables.clone(),
+        adopt: input.adopt,
         job: Some(job.to_owned()),
         // Lambda repeats a request only when its last attempt is over.
         actor_is_alone: true,

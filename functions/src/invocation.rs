@@ -9,7 +9,7 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use lifeboat::model::{BackupId, DatabaseName};
 use lifeboat::notify::{Alert, Severity};
 use lifeboat::ops::{Event, Observer, Run};
-use lifeboat::telemetry::{self, LogFormat};
+use lifeboat::telemetry::{self, LogFormat, or_fault};
 use lifeboat::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -125,7 +125,7 @@ where
     let work = async {
         let input = understood(event.payload)?;
         // In a box, because its type is deeper than the compiler follows.
-        let answer = Box::pin(operation(deployment, input, &invocation)).await;
+        let answer = or_fault(Box::pin(operation(deployment, input, &invocation))).await;
         match answer {
             Ok(answer) => Ok(serde_json::to_value(answer).expect("answers are plain values")),
             Err(error) => {

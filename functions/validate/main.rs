@@ -1,73 +1,25 @@
 //! Proves a backup: the one that S3 says was published just now, one that somebody names, or one picked at random.
 
+mod event;
+
 use std::sync::Arc;
 
-use aws_lambda_events::s3::S3Event;
 use lifeboat::model::{BackupId, DatabaseName, Depth, Tier};
 use lifeboat::notify::Severity;
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{ListFilter, VerifyReport, list};
 use lifeboat::vault::{DatabaseVault, Vault};
 use lifeboat::{Error, ErrorKind, Result};
-use lifeboat_functions::manifest_key::{decoded, published};
-use lifeboat_functions::{Deployment, Invocation, Scope, Unit, ValidationDepth, serve, understood};
+use lifeboat_functions::manifest_key::published;
+use lifeboat_functions::{Deployment, Invocation, Scope, Unit, ValidationDepth, serve};
 use rand::seq::IndexedRandom;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::event::{Event, Object, Pick, Request};
 
 /// Plaintext of which a full verification fits well into an invocation of the smallest size.
 const FULL_UP_TO_BYTES: u64 = 5_000_000_000;
-
-/// `docs/events/validate.schema.json`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    #[serde(default = "latest")]
-    id: String,
-    database: Option<DatabaseName>,
-    #[serde(default = "full")]
-    depth: Depth,
-    /// In the place of `id`.
-    pick: Option<Pick>,
-    /// Among whose backups to pick.
-    tier: Option<Tier>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Pick {
-    Random,
-}
-
-fn latest() -> String {
-    "latest".to_owned()
-}
-
-fn full() -> Depth {
-    Depth::Full
-}
-
-/// EventBridge's form of S3's notification: what of it matters here.
-#[derive(Debug, Deserialize)]
-struct Forwarded {
-    detail: Detail,
-}
-
-#[derive(Debug, Deserialize)]
-struct Detail {
-    bucket: Bucket,
-    object: Object,
-}
-
-#[derive(Debug, Deserialize)]
-struct Bucket {
-    name: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Object {
-    key: String,
-}
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -82,42 +34,19 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn run(deployment: &Deployment, event: Value, invocation: &Invocation) -> Result<Answer> {
-    let keys = if event.get("Records").is_some() {
-        keys_of_notification(event)?
-    } else if event.get("source").is_some_and(|source| source == "aws.s3") {
-        let Forwarded { detail } = understood(event)?;
-        vec![(detail.bucket.name, detail.object.key)]
-    } else {
-        return asked_for(deployment, understood(event)?, invocation).await;
-    };
-    published_now(deployment, keys, invocation).await
-}
-
-/// `(bucket, key)` of each object that was created. What S3 sends to test the connection, and news of other kinds, has none.
-fn keys_of_notification(event: Value) -> Result<Vec<(String, String)>> {
-    let S3Event { records, .. } = understood(event)?;
-    let created = records.into_iter().filter(|record| {
-        let name = record.event_name.as_deref().unwrap_or_default();
-        name.trim_start_matches("s3:").starts_with("ObjectCreated:")
-    });
-    let place = |record: aws_lambda_events::s3::S3EventRecord| {
-        let spelled = record.s3.object.key.unwrap_or_default();
-        (record.s3.bucket.name.unwrap_or_default(), decoded(&spelled).unwrap_or(spelled))
-    };
-    Ok(created.map(place).collect())
+    match Event::read(event)? {
+        Event::Created(objects) => published_now(deployment, objects, invocation).await,
+        Event::Request(request) => asked_for(deployment, request, invocation).await,
+    }
 }
 
 /// Each is verified whatever becomes of the others; then those that failed are told.
-async fn published_now(
-    deployment: &Deployment,
-    keys: Vec<(String, String)>,
-    invocation: &Invocation,
-) -> Result<Answer> {
+async fn published_now(deployment: &Deployment, objects: Vec<Object>, invocation: &Invocation) -> Result<Answer> {
     let (bucket, prefix) =
         deployment.place().ok_or_else(|| Error::configuration("the vault is not in S3, so S3 tells nothing of it"))?;
     let mut answer = Answer { verified: Vec::new(), ignored: Vec::new() };
     let mut failures = Vec::new();
-    for (of, key) in keys {
+    for Object { bucket: of, key } in objects {
         let backup = (of == bucket).then(|| published(&key, &prefix)).flatten();
         let Some((database, id)) = backup else {
             tracing::info!(bucket = of, key, "ignored: not the manifest of a backup in this vault");
@@ -185,23 +114,23 @@ async fn proven_before(database: &DatabaseVault, id: &BackupId, depth: Depth) ->
     }))
 }
 
-async fn asked_for(deployment: &Deployment, input: Input, invocation: &Invocation) -> Result<Answer> {
+async fn asked_for(deployment: &Deployment, request: Request, invocation: &Invocation) -> Result<Answer> {
     let vault = deployment.vault().await?;
-    let chosen = match input.pick {
-        Some(Pick::Random) => picked(&vault, &input).await?,
-        None => Some(deployment.find_backup(&vault, input.database.as_ref(), &input.id).await?),
+    let chosen = match request.pick {
+        Some(Pick::Random) => picked(&vault, &request).await?,
+        None => Some(deployment.find_backup(&vault, request.database.as_ref(), &request.id).await?),
     };
     let Some((database, id)) = chosen else {
-        tracing::warn!(tier = input.tier.as_ref().map(Tier::as_str), "there is no such backup yet");
+        tracing::warn!(tier = request.tier.as_ref().map(Tier::as_str), "there is no such backup yet");
         return Ok(Answer { verified: Vec::new(), ignored: Vec::new() });
     };
-    let report = prove(deployment, &database, &id, input.depth, invocation).await?;
+    let report = prove(deployment, &database, &id, request.depth, invocation).await?;
     Ok(Answer { verified: vec![report], ignored: Vec::new() })
 }
 
-async fn picked(vault: &Arc<Vault>, input: &Input) -> Result<Option<(DatabaseVault, BackupId)>> {
-    let filter = ListFilter { tier: input.tier.clone(), ..ListFilter::default() };
-    let listing = list(vault, input.database.as_ref(), &filter).await?;
+async fn picked(vault: &Arc<Vault>, request: &Request) -> Result<Option<(DatabaseVault, BackupId)>> {
+    let filter = ListFilter { tier: request.tier.clone(), ..ListFilter::default() };
+    let listing = list(vault, request.database.as_ref(), &filter).await?;
     match listing.backups.choose(&mut rand::rng()) {
         Some(backup) => Ok(Some((vault.database(&backup.database).await?, backup.id.clone()))),
         None => Ok(None),

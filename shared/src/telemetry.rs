@@ -6,14 +6,17 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo};
 
+use futures::FutureExt;
 use tracing::Level;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::error::{Error, Result};
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +61,19 @@ fn report_panic(info: &PanicHookInfo<'_>) {
     }
 }
 
+/// A panic becomes the error of kind `Bug` that it is; its message, which may hold a row, goes nowhere. Nothing that it may
+/// have left half-done is looked at again.
+pub async fn or_fault<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let fault = |_| Err(Error::bug("an internal error ended the work").hint("please report it, with what was logged"));
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(fault)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::error::ErrorKind;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -75,6 +86,14 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_bug_and_says_nothing_of_what_it_met() {
+        let row = "hunter2";
+        let Err(error) = or_fault::<()>(async { panic!("half-way at {row}") }).await else { panic!("it was caught") };
+        assert_eq!((error.kind(), error.kind().exit_code()), (ErrorKind::Bug, 1));
+        assert!(!format!("{error:?}").contains(row));
     }
 
     #[test]

@@ -233,6 +233,38 @@ async fn a_deadline_too_short_ends_the_work_cleanly_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_has_moved_goes_on_under_its_name_once_somebody_says_so() {
+    let (db, moved) = (shop().await, shop().await);
+    let stack = Stack::of(&db).await;
+    stack.sandbox("backup").await.invoke(&json!({})).await.answer();
+    stack.set_secret("shop", &moved.url()).await;
+    let sandbox = stack.sandbox("backup").await;
+    let (kind, message) = sandbox.invoke(&daily()).await.error();
+    assert_eq!(kind, "conflict");
+    assert!(message.contains("adopt"), "{message}");
+    sandbox.invoke(&json!({"adopt": true})).await.answer();
+    sandbox.invoke(&daily()).await.answer();
+    assert_eq!(stack.listed().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kms_key_may_stand_in_the_master_keys_place() {
+    let db = shop().await;
+    let stack = Stack::of(&db).await;
+    let (key, other) = (stack.kms_key().await, stack.kms_key().await);
+    let with = |key: &str| [("LIFEBOAT_MASTER_KEY_SECRET", String::new()), ("LIFEBOAT_KMS_KEY", key.to_owned())];
+    let sandbox = async |function: &str, key: &str| {
+        let variables = with(key);
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        stack.sandbox_with(function, &variables).await
+    };
+    let made = sandbox("backup", &key).await.invoke(&daily()).await.answer();
+    let proven = sandbox("validate", &key).await.invoke(&json!({})).await.answer();
+    assert_eq!((&proven["verified"][0]["id"], &proven["verified"][0]["ok"]), (&made["id"], &json!(true)));
+    assert!(matches!(sandbox("validate", &other).await.invoke(&json!({})).await, Outcome::Error(..)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_below_its_floor_is_kept_and_is_a_failure() {
     let db = shop().await;
     let stack = Stack::of(&db).await;

@@ -121,6 +121,12 @@ impl Stack {
         subscribe(self.moto, &self.topic, filter).await
     }
 
+    /// The ARN of a new KMS key.
+    pub async fn kms_key(&self) -> String {
+        let made = aws_sdk_kms::Client::new(&self.moto.sdk_config()).create_key().send().await.unwrap();
+        made.key_metadata.unwrap().arn.unwrap()
+    }
+
     pub async fn vault(&self) -> Arc<Vault> {
         let settings = S3Settings { bucket: self.bucket.clone(), prefix: PREFIX.to_owned(), ..S3Settings::default() };
         let store = S3Store::connect(settings, &Aws::from(self.moto.sdk_config())).await.unwrap();

@@ -105,7 +105,8 @@ async fn what_is_no_manifest_of_ours_is_ignored() {
     elsewhere["Records"][0]["s3"]["bucket"]["name"] = json!("another-bucket");
     let mut removed = stack.notification(&[&Stack::manifest_key("shop", &id)]);
     removed["Records"][0]["eventName"] = json!("ObjectRemoved:Delete");
-    for event in [elsewhere, removed] {
+    let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": stack.bucket, "RequestId": "EXAMPLE"});
+    for event in [elsewhere, removed, test] {
         assert_eq!(sandbox.invoke(&event).await.answer()["verified"], json!([]));
     }
     assert_eq!(verdict(&stack, &id).await, None);
