@@ -27,7 +27,6 @@ TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendor
 ARCH ?= arm64
 STACK ?= lifeboat
 CONFIG := $(CURDIR)/samconfig.toml
-LAYER := infra/client-tools/build
 export SAM_CLI_TELEMETRY ?= 0
 
 build:
@@ -45,6 +44,8 @@ test:
 soak:
 	@trap '$(BED) down' EXIT; \
 	$(BED) up all > /dev/null && LIFEBOAT_SOAK=1 cargo test --locked --workspace $(TLS)
+	infra/client-tools/make-layer x86_64
+	tests/ci/functions release
 
 # A development build: `make test` uses the same.
 demo:
@@ -60,15 +61,8 @@ lint:
 bed-down:
 	$(BED) down
 
-# One folder of the layer is empty: SAM packs both, and the stack makes the one that its Architecture says.
 functions:
-	@[ "$(ARCH)" = arm64 ] || [ "$(ARCH)" = x86_64 ] || { echo "ARCH is arm64 or x86_64, not $(ARCH)" >&2; exit 2; }
-	@[ -x $(LAYER)/$(ARCH)/bin/pg_dump ] || { echo "no client tools for $(ARCH): make layer" >&2; exit 1; }
-	@mkdir -p $(LAYER)/arm64 $(LAYER)/x86_64
-	cargo lambda build --locked --release -p lifeboat-functions --lambda-dir target/lambda \
-		$(if $(filter arm64,$(ARCH)),--arm64,--x86-64)
-	@echo $(ARCH) > target/lambda/architecture
-	sam build --template template.yaml
+	@infra/make-functions $(ARCH)
 
 deploy:
 	@[ -f .aws-sam/build/template.yaml ] || { echo "nothing is built: make functions" >&2; exit 1; }

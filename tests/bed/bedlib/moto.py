@@ -33,15 +33,20 @@ def stop(home):
         (home.folder("moto") / "moto.json").unlink()
 
 
+def packages(home):
+    """The folder of its packages."""
+    return tools.installed(home, "moto.txt", "moto-packages")
+
+
 def _start(home):
-    packages = tools.installed(home, "moto.txt", "moto-packages")
+    folder_of_packages = packages(home)
     folder = home.folder("moto")
     port = free_port()
     with open(folder / "moto.log", "w") as log:
         process = subprocess.Popen(
             [str(tools.python(home)), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
             # Nothing of the caller's AWS settings may reach it.
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(packages), "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(folder_of_packages), "HOME": str(folder), "LC_ALL": "C.UTF-8"},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -3,8 +3,7 @@
 from . import tools
 
 
-def ensure(home):
-    """The Python to run them with (`-m samcli`, `-m cfnlint`) and the folder of their packages."""
+def packages(home):
+    """The folder of their packages."""
     # The list is complete, and pip cannot match hashes with the extras that one of the packages asks for.
-    packages = tools.installed(home, "sam.txt", "sam-packages", ["--no-deps"])
-    return {"python": str(tools.python(home)), "packages": str(packages)}
+    return tools.installed(home, "sam.txt", "sam-packages", ["--no-deps"])
