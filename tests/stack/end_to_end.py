@@ -355,36 +355,47 @@ class Story(unittest.TestCase):
         pack, manifest = self.site.keys_below("databases/shop/pool/")[0], self.site.keys_below("databases/shop/backups/")[0]
 
         def put(key, bucket=ours):
-            return lambda client: client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+            return "s3:PutObject", lambda client: client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
 
         def delete(key, bucket=ours):
-            return lambda client: client("s3").delete_object(Bucket=bucket, Key=key)
+            return "s3:DeleteObject", lambda client: client("s3").delete_object(Bucket=bucket, Key=key)
 
         def read(name):
-            return lambda client: client("secretsmanager").get_secret_value(SecretId=site.secrets[name])
+            secret = site.secrets[name]
+            return "secretsmanager:GetSecretValue", lambda client: client("secretsmanager").get_secret_value(SecretId=secret)
 
         def invoke(name):
-            return lambda client: client("lambda").invoke(FunctionName=f"{STACK}-{name}", Payload=b"{}")
+            function = f"{STACK}-{name}"
+            return "lambda:InvokeFunction", lambda client: client("lambda").invoke(FunctionName=function, Payload=b"{}")
 
+        topic_of_others = site.topic.replace(site.topic.split(":")[-1], "topic-of-others")
         everybody = {
-            "read another bucket": lambda client: client("s3").get_object(Bucket=BUCKET_OF_OTHERS, Key="x"),
-            "list another bucket": lambda client: client("s3").list_objects_v2(Bucket=BUCKET_OF_OTHERS),
+            "read another bucket": ("s3:GetObject", lambda client: client("s3").get_object(Bucket=BUCKET_OF_OTHERS, Key="x")),
+            "list another bucket": ("s3:ListBucket", lambda client: client("s3").list_objects_v2(Bucket=BUCKET_OF_OTHERS)),
             "write to another bucket": put("x", BUCKET_OF_OTHERS),
             "delete in another bucket": delete("x", BUCKET_OF_OTHERS),
             "write beside the vault": put("elsewhere/x"),
             "delete beside the vault": delete("elsewhere/x"),
-            "change the bucket's policy": lambda client: client("s3").put_bucket_policy(Bucket=ours, Policy="{}"),
-            "change the lifecycle": lambda client: client("s3").delete_bucket_lifecycle(Bucket=ours),
-            "tell another topic": lambda client: client("sns").publish(
-                TopicArn=site.topic.replace(site.topic.split(":")[-1], "topic-of-others"), Message="x"
+            "change the bucket's policy": (
+                "s3:PutBucketPolicy", lambda client: client("s3").put_bucket_policy(Bucket=ours, Policy="{}")
+            ),
+            "change the lifecycle": (
+                "s3:PutLifecycleConfiguration", lambda client: client("s3").delete_bucket_lifecycle(Bucket=ours)
+            ),
+            "tell another topic": (
+                "sns:Publish", lambda client: client("sns").publish(TopicArn=topic_of_others, Message="x")
             ),
             "read another secret": read("of-others"),
-            "change a secret": lambda client: client("secretsmanager").put_secret_value(
-                SecretId=site.secrets["shop"], SecretString="x"
+            "change a secret": (
+                "secretsmanager:PutSecretValue",
+                lambda client: client("secretsmanager").put_secret_value(SecretId=site.secrets["shop"], SecretString="x"),
             ),
-            "make a user": lambda client: client("iam").create_user(UserName="x"),
-            "change its own role": lambda client: client("iam").put_role_policy(
-                RoleName=site.resources["BackupRole"], PolicyName="x", PolicyDocument="{}"
+            "make a user": ("iam:CreateUser", lambda client: client("iam").create_user(UserName="x")),
+            "change its own role": (
+                "iam:PutRolePolicy",
+                lambda client: client("iam").put_role_policy(
+                    RoleName=site.resources["BackupRole"], PolicyName="x", PolicyDocument="{}"
+                ),
             ),
             "start restore": invoke("restore"),
         }
@@ -408,14 +419,16 @@ class Story(unittest.TestCase):
         for name, own in forbidden.items():
             keys = site.keys(name)
             client = lambda service: site.aws.client(service, keys)  # noqa: E731
-            for what, call in {**everybody, **own}.items():
+            for what, (action, call) in {**everybody, **own}.items():
                 with self.subTest(f"{name}: {what}"):
+                    before = len(site.aws.noted())
                     with self.assertRaises(ClientError) as refused:
                         call(client)
                     self.assertEqual(refused.exception.response["ResponseMetadata"]["HTTPStatusCode"], 403)
-        # The calls are right: who may, can.
-        site.aws.client("s3").put_object(Bucket=BUCKET_OF_OTHERS, Key="x", Body=b"x")
-        site.aws.client("s3").get_object(Bucket=BUCKET_OF_OTHERS, Key="x")
+                    # For want of that right, and not because something else is wrong with the call.
+                    (decision,) = site.aws.noted()[before:]
+                    caller = decision["caller"].split("/")[-1]
+                    self.assertEqual((caller, decision["action"], decision["allowed"]), (name, action, False))
 
     def test_10_no_secret_is_in_a_log(self):
         secrets = [MASTER_KEY, SITE.server["password"], "hunter2"]
