@@ -10,7 +10,7 @@ use lifeboat::model::{BackupId, DatabaseName, Depth};
 use lifeboat::notify::Alert;
 use lifeboat::ops;
 use lifeboat::postgres::{Connector, Environment};
-use lifeboat::store::{ObjectStore, probe_create_only};
+use lifeboat::store::{ObjectStore, require_create_only};
 use lifeboat::vault::{DatabaseVault, Vault};
 use lifeboat::{Error, ErrorKind, Result};
 use tokio::sync::OnceCell;
@@ -98,17 +98,14 @@ impl Deployment {
 
     async fn new_vault(&self) -> Result<Arc<Vault>> {
         let store = self.store().await?;
-        if !probe_create_only(&*store, "").await? {
-            return Err(Error::preflight(format!("{} replaces objects although it is told not to", store.location()))
-                .hint("a vault needs a store that honours `If-None-Match: *`"));
-        }
+        require_create_only(&*store).await?;
         let master = self.config.open_master_key(&self.aws).await?;
         match Vault::init(store, master, GRACE_HOURS, JOB_LIMIT_HOURS).await {
             Ok(vault) => {
                 tracing::info!(vault = vault.store.location(), "made a new vault");
                 Ok(Arc::new(vault))
             }
-            // Another invocation was faster, or there are backups without a format record, which opening will say.
+            // Another invocation was faster; or there are backups without a format record, of which this says more than opening.
             Err(error) if error.kind() == ErrorKind::Conflict => self.vault().await.map_err(|_| error),
             Err(error) => Err(error),
         }
@@ -155,9 +152,8 @@ impl Deployment {
             return Ok(None);
         }
         let server = self.scratch().ok_or_else(|| {
-            Error::configuration("no server to restore on is configured").hint(
-                "give the stack the secret of a server for restores (RestoreServerSecretArn), or choose the depth full",
-            )
+            Error::configuration("no server to restore on is configured")
+                .hint("give the stack the secret of a server for restores (RestoreSecretArn), or choose the depth full")
         })?;
         self.with_fresh_secrets(|| server.open_server(&self.aws, &self.environment)).await.map(Some)
     }

@@ -100,43 +100,47 @@ where
     let deployment = OnceCell::new();
     let (deployment, operation) = (&deployment, &operation);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        // Not a failure of the start: that would say nothing, and Lambda would try it again and again.
-        let deployment = deployment.get_or_try_init(async || Deployment::from_variables()).await;
-        let answered = match deployment {
-            Ok(deployment) => answer(task, deployment, operation, event).await,
-            Err(error) => Err(error),
+        let invocation = Invocation::new(&event.context);
+        let work = async {
+            // Not a failure of the start: that would say nothing, and Lambda would try it again and again.
+            let answered = match deployment.get_or_try_init(async || Deployment::from_variables()).await {
+                Ok(deployment) => answer(task, deployment, operation, event.payload, &invocation).await,
+                Err(error) => Err(error),
+            };
+            answered.map_err(|error| {
+                tracing::error!(kind = error.kind().name(), hint = error.hint_text(), "{error}");
+                refusal(&error)
+            })
         };
-        answered.map_err(|error| {
-            tracing::error!(kind = error.kind().name(), hint = error.hint_text(), "{error}");
-            refusal(&error)
-        })
+        work.instrument(invocation.span.clone()).await
     }))
     .await
 }
 
-async fn answer<I, T, O>(task: &str, deployment: &Deployment, operation: &O, event: LambdaEvent<Value>) -> Result<Value>
+async fn answer<I, T, O>(
+    task: &str,
+    deployment: &Deployment,
+    operation: &O,
+    event: Value,
+    invocation: &Invocation,
+) -> Result<Value>
 where
     I: DeserializeOwned,
     T: Serialize,
     O: AsyncFn(&Deployment, I, &Invocation) -> Result<T>,
 {
-    let invocation = Invocation::new(&event.context);
-    let span = invocation.span.clone();
-    let work = async {
-        let input = understood(event.payload)?;
-        // In a box, because its type is deeper than the compiler follows.
-        let answer = or_fault(Box::pin(operation(deployment, input, &invocation))).await;
-        match answer {
-            Ok(answer) => Ok(serde_json::to_value(answer).expect("answers are plain values")),
-            Err(error) => {
-                if is_news(error.kind()) {
-                    alarm::raise(deployment, &failed(task, &error, deployment, &invocation)).await;
-                }
-                Err(error)
+    let input = understood(event)?;
+    // In a box, because its type is deeper than the compiler follows.
+    let answer = or_fault(Box::pin(operation(deployment, input, invocation))).await;
+    match answer {
+        Ok(answer) => Ok(serde_json::to_value(answer).expect("answers are plain values")),
+        Err(error) => {
+            if is_news(error.kind()) {
+                alarm::raise(deployment, &failed(task, &error, deployment, invocation)).await;
             }
+            Err(error)
         }
-    };
-    work.instrument(span).await
+    }
 }
 
 /// Whether a failure is worth an alert: a mistake in an event is told to whoever made it, who waits for the answer; if it was

@@ -104,14 +104,7 @@ async fn proven_before(database: &DatabaseVault, id: &BackupId, depth: Depth) ->
         Err(error) if error.kind() == ErrorKind::Verification => None,
         Err(error) => return Err(error),
     };
-    Ok(last.filter(|last| last.ok && last.depth >= depth).map(|last| VerifyReport {
-        id: last.backup,
-        depth: last.depth,
-        ok: last.ok,
-        at: last.at,
-        duration_ms: last.duration_ms,
-        findings: last.findings,
-    }))
+    Ok(last.filter(|last| last.ok && last.depth >= depth).map(VerifyReport::from))
 }
 
 async fn asked_for(deployment: &Deployment, request: Request, invocation: &Invocation) -> Result<Answer> {

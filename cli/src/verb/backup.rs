@@ -133,15 +133,16 @@ fn options(args: Args, selected: &Selected, context: &Context) -> BackupOptions 
 
 /// The failure that a backup below its floor is.
 fn below(floor: Floor, backup: &BackupSummary) -> Option<Error> {
-    let rows = (backup.rows < floor.rows)
-        .then(|| format!("{} of at least {}", human::counted(backup.rows, "row"), human::count(floor.rows)));
-    let size = (backup.plaintext_bytes < floor.plaintext_bytes).then(|| {
+    if floor.is_met_by(backup) {
+        return None;
+    }
+    let less = if backup.rows < floor.rows {
+        format!("{} of at least {}", human::counted(backup.rows, "row"), human::count(floor.rows))
+    } else {
         format!("{} of at least {}", human::bytes(backup.plaintext_bytes), human::bytes(floor.plaintext_bytes))
-    });
-    rows.or(size).map(|less| {
-        Error::verification(format!("the backup {} was made, but holds {less}", backup.id))
-            .hint("is this the right database, and is something missing in it? The floor is configured for it")
-    })
+    };
+    let error = Error::verification(format!("the backup {} was made, but holds {less}", backup.id));
+    Some(error.hint("is this the right database, and is something missing in it? The floor is configured for it"))
 }
 
 async fn verify_new(

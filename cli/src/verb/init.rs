@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lifeboat::aws::SecretReference;
 use lifeboat::config::MasterKeySource;
-use lifeboat::store::probe_create_only;
+use lifeboat::store::require_create_only;
 use lifeboat::vault::Vault;
 use lifeboat::vault::keys::MasterKey;
 use lifeboat::{Error, ErrorKind, Result};
@@ -52,10 +52,7 @@ fn hours(text: &str) -> Result<u32, String> {
 
 pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let store = context.config.open_store(&context.aws).await?;
-    if !probe_create_only(&*store, "").await? {
-        return Err(Error::preflight(format!("{} replaces objects although it is told not to", store.location()))
-            .hint("a vault needs a store that honours `If-None-Match: *`; use another, or update this one"));
-    }
+    require_create_only(&*store).await?;
     let key = Key::find_or_make(args.master_key_file.as_deref(), context).await?;
     let location = store.location();
     match Vault::init(store, key.master, args.grace, args.job_limit).await {

@@ -181,6 +181,9 @@ async fn a_database_that_is_down_is_a_critical_alert_and_the_retry_succeeds() {
     assert_eq!(kind, "database_unreachable");
     assert!(message.contains("refused"), "{message}");
     assert_eq!(sandbox.metric("BackupSucceeded"), [0.0]);
+    let lines = sandbox.log_lines();
+    let failed = lines.iter().find(|line| line["level"] == "ERROR").expect("it says so");
+    assert_eq!((&failed["span"]["request_id"], &failed["kind"]), (&json!(request), &json!("database_unreachable")));
 
     let alerts = stack.alerts(1).await;
     let alert = &alerts[0]["body"];

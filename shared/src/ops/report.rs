@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, TableName, Tier};
+use crate::model::{
+    BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, TableName, Tier, Verdict,
+};
 
 /// One backup, as `list --json` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +78,13 @@ pub struct VerifyReport {
     pub at: Timestamp,
     pub duration_ms: u64,
     pub findings: Vec<Finding>,
+}
+
+impl From<Verdict> for VerifyReport {
+    fn from(verdict: Verdict) -> Self {
+        let Verdict { backup: id, depth, ok, at, duration_ms, findings, .. } = verdict;
+        Self { id, depth, ok, at, duration_ms, findings }
+    }
 }
 
 /// As `restore --json` shows it.

@@ -128,6 +128,15 @@ pub async fn list_all(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<Objec
     }
 }
 
+/// Refuses, with `Preflight`, a store in which no vault can be made, see [`probe_create_only`].
+pub async fn require_create_only(store: &dyn ObjectStore) -> Result<()> {
+    if probe_create_only(store, "").await? {
+        return Ok(());
+    }
+    Err(Error::preflight(format!("{} replaces objects although it is told not to", store.location()))
+        .hint("a vault needs a store that honours `If-None-Match: *`; use another, or update this one"))
+}
+
 /// Whether the store really refuses to replace an object. Some that speak S3 ignore the condition and overwrite.
 ///
 /// Tries to write `{prefix}probe/create-only` with fresh random bytes, at most twice: a store that keeps its promise

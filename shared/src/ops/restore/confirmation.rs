@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::RestorePlan;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Claim;
 use crate::store::Put;
 use crate::vault::DatabaseVault;
@@ -47,8 +47,8 @@ pub async fn redeem(
 ) -> Result<()> {
     let job = format!("confirm-{}", &hex::encode(Sha256::digest(token))[..32]);
     let key = database.layout.claim(&job, 1);
-    if is_spent(database, &key).await? {
-        return require_own(database, &key, actor).await;
+    if let Some(used) = used(database, &key).await? {
+        return require_own(&used, actor);
     }
     check(database, plan, token, now)?;
     let claim = Claim {
@@ -65,24 +65,24 @@ pub async fn redeem(
     };
     match database.write_record("claim", &key, &claim).await? {
         Put::Created => Ok(()),
-        Put::Exists => require_own(database, &key, actor).await,
+        Put::Exists => require_own(&database.read_record("claim", &key).await?, actor),
     }
 }
 
-async fn is_spent(database: &DatabaseVault, key: &str) -> Result<bool> {
-    match database.store().head(key).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == crate::ErrorKind::NotFound => Ok(false),
+/// Who used the token, if somebody did.
+async fn used(database: &DatabaseVault, key: &str) -> Result<Option<Claim>> {
+    match database.read_record("claim", key).await {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn require_own(database: &DatabaseVault, key: &str, actor: &str) -> Result<()> {
-    let claim: Claim = database.read_record("claim", key).await?;
-    if claim.by == actor {
+fn require_own(used: &Claim, actor: &str) -> Result<()> {
+    if used.by == actor {
         return Ok(());
     }
-    Err(refused(format!("the token was used already, at {} by {}", claim.at, claim.by)))
+    Err(refused(format!("the token was used already, at {} by {}", used.at, used.by)))
 }
 
 fn check(database: &DatabaseVault, plan: &RestorePlan, token: &str, now: Timestamp) -> Result<()> {

@@ -41,8 +41,7 @@ pub async fn verify(
         lifeboat: env!("CARGO_PKG_VERSION").to_owned(),
     };
     database.write_verdict(&verdict).await?;
-    let Verdict { ok, at, duration_ms, findings, .. } = verdict;
-    Ok(VerifyReport { id: id.clone(), depth, ok, at, duration_ms, findings })
+    Ok(verdict.into())
 }
 
 async fn look(
