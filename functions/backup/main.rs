@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-use lifeboat::aws::said;
+use lifeboat::aws::explain;
 use lifeboat::model::{DatabaseName, Tier};
 use lifeboat::ops::backup::{BackupOptions, backup, underway};
 use lifeboat::ops::{BackupReport, BackupSummary};
@@ -89,22 +89,23 @@ async fn start_each(
 ) -> Result<Answer> {
     let job = input.job.clone().unwrap_or_else(|| invocation.request_id.clone());
     let lambda = deployment.lambda().await;
-    let mut failures = Vec::new();
+    let mut failure = None;
     for database in &databases {
         let event = Input { database: Some(database.clone()), job: Some(job.clone()), ..input.clone() };
         let event = serde_json::to_vec(&event).expect("an event is plain values");
         let request = lambda.invoke().function_name(&invocation.function).invocation_type(InvocationType::Event);
         match request.payload(Blob::new(event)).send().await {
             Ok(_) => tracing::info!(database = database.as_str(), job, "started"),
-            Err(error) => failures.push(format!("{database}: {}", said(&error))),
+            Err(error) => {
+                let right = "grant lambda:InvokeFunction on this function to its own role";
+                let error = explain(&format!("cannot start the backup of {database}"), "Lambda", &error, right);
+                tracing::error!(kind = error.kind().name(), hint = error.hint_text(), "{error}");
+                failure.get_or_insert(error);
+            }
         }
     }
-    if failures.is_empty() {
-        return Ok(Answer::Started { started: databases, job });
-    }
     // Asking again starts those that were started once more, which finds their job taken or done.
-    Err(Error::vault(format!("not every backup could be started: {}", failures.join("; ")))
-        .hint("is Lambda reachable from here (a VPC needs its endpoint), and may this function invoke itself?"))
+    failure.map_or(Ok(Answer::Started { started: databases, job }), Err)
 }
 
 async fn back_up(

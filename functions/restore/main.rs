@@ -77,10 +77,10 @@ async fn run(deployment: &Deployment, input: Input, invocation: &Invocation) -> 
     }
     if let Some(token) = token.filter(|_| needs_token) {
         redeem(&database, &plan, &token, &invocation.run.actor, vault.now().await?).await?;
-        tracing::warn!(target = plan.target, "confirmed: changes a database that exists");
+        tracing::warn!(into = plan.target, "confirmed: changes a database that exists");
     }
     let report = restore(&database, &plan, true, &invocation.run).await?;
-    tracing::info!(target = report.target, rows = report.rows, duration_ms = report.duration_ms, "restored");
+    tracing::info!(into = report.target, rows = report.rows, duration_ms = report.duration_ms, "restored");
     if report.proof.ok {
         return Ok(Answer::Restored(report));
     }
@@ -94,7 +94,7 @@ async fn run(deployment: &Deployment, input: Input, invocation: &Invocation) -> 
 
 /// Whatever changes a database that somebody has. Who goes on where a restore stopped was asked when it began.
 fn needs_token(plan: &RestorePlan) -> bool {
-    plan.needs_confirmation || matches!(plan.action, Action::Replace | Action::Fill | Action::Add)
+    plan.needs_confirmation || matches!(plan.action, Action::Fill | Action::Add)
 }
 
 fn options(input: Input, deployment: &Deployment, database: &DatabaseName) -> RestoreOptions {

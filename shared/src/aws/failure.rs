@@ -132,6 +132,24 @@ impl Failure {
         Some(hint.to_owned())
     }
 
+    /// The error of a call to `service`: `Vault`, which is worth a retry, when it could not be asked, else `Configuration`
+    /// with what `hint` knows about the answer.
+    pub fn explain(&self, doing: &str, service: &str, hint: impl FnOnce(&Self) -> Option<String>) -> Error {
+        if let Some(error) = self.configuration_error(doing) {
+            return error;
+        }
+        let message = format!("{doing}: {}", self.text);
+        if self.is_outage() {
+            return Error::vault(message)
+                .hint(format!("is {service} reachable from here? Without internet access a VPC needs its endpoint"));
+        }
+        let error = Error::configuration(message);
+        match hint(self) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
     /// The error, if this process's credentials, region or clock are to blame.
     pub fn configuration_error(&self, doing: &str) -> Option<Error> {
         let hint = self.configuration_hint()?;

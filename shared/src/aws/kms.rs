@@ -54,30 +54,24 @@ impl KmsKey {
 
     fn explain(&self, action: &str, failure: &Failure) -> Error {
         let doing = format!("cannot use the KMS key {} ({action})", self.id);
-        if let Some(error) = failure.configuration_error(&doing) {
-            return error;
-        }
-        let message = format!("{doing}: {}", failure.text());
         if failure.is("InvalidCiphertextException") {
-            return Error::verification(message)
+            return Error::verification(format!("{doing}: {}", failure.text()))
                 .hint("what it should decrypt was damaged, or moved here from another vault or database");
         }
-        if failure.is_outage() {
-            return Error::vault(message)
-                .hint("is KMS reachable from here? Without internet access a VPC needs its endpoint");
-        }
-        let error = Error::configuration(message);
-        if failure.is_denied() {
-            error.hint(format!("grant {action} on the key, in its key policy or to this role"))
-        } else if failure.is("IncorrectKeyException") {
-            error.hint("it was encrypted with another key: name that one (an alias may have moved)")
-        } else if failure.is("NotFoundException") {
-            error.hint("check the key's id and AWS_REGION")
-        } else if failure.is("DisabledException") || failure.is("KMSInvalidStateException") {
-            error.hint("enable the key, or cancel its deletion, in KMS")
-        } else {
-            error
-        }
+        failure.explain(&doing, "KMS", |failure| {
+            let hint = if failure.is_denied() {
+                return Some(format!("grant {action} on the key, in its key policy or to this role"));
+            } else if failure.is("IncorrectKeyException") {
+                "it was encrypted with another key: name that one (an alias may have moved)"
+            } else if failure.is("NotFoundException") {
+                "check the key's id and AWS_REGION"
+            } else if failure.is("DisabledException") || failure.is("KMSInvalidStateException") {
+                "enable the key, or cancel its deletion, in KMS"
+            } else {
+                return None;
+            };
+            Some(hint.to_owned())
+        })
     }
 }
 

@@ -73,12 +73,13 @@ impl std::fmt::Debug for Aws {
     }
 }
 
-/// What a call failed with, in words for people: the service's code, message and request id, never a header or a body.
-pub fn said<E>(error: &SdkError<E, HttpResponse>) -> String
+/// The error of a call to a `service` that the engine itself does not use, with what to do when it was denied.
+pub fn explain<E>(doing: &str, service: &str, error: &SdkError<E, HttpResponse>, when_denied: &str) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    Failure::of(error).text().to_owned()
+    let hint = |failure: &Failure| failure.is_denied().then(|| when_denied.to_owned());
+    Failure::of(error).explain(doing, service, hint)
 }
 
 async fn load() -> SdkConfig {

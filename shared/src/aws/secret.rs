@@ -196,22 +196,16 @@ async fn from_file(path: &Path) -> Result<String> {
 
 fn explain(id: &str, failure: &Failure) -> Error {
     let doing = format!("cannot fetch the secret {id} from Secrets Manager");
-    if let Some(error) = failure.configuration_error(&doing) {
-        return error;
-    }
-    let message = format!("{doing}: {}", failure.text());
-    if failure.is_outage() {
-        return Error::vault(message)
-            .hint("is Secrets Manager reachable from here? Without internet access a VPC needs its endpoint");
-    }
-    let error = Error::configuration(message);
-    if failure.is_denied() {
-        error.hint("grant secretsmanager:GetSecretValue on it, and kms:Decrypt if it has a key of its own")
-    } else if failure.is("ResourceNotFoundException") {
-        error.hint("check its name and AWS_REGION")
-    } else {
-        error
-    }
+    failure.explain(&doing, "Secrets Manager", |failure| {
+        let hint = if failure.is_denied() {
+            "grant secretsmanager:GetSecretValue on it, and kms:Decrypt if it has a key of its own"
+        } else if failure.is("ResourceNotFoundException") {
+            "check its name and AWS_REGION"
+        } else {
+            return None;
+        };
+        Some(hint.to_owned())
+    })
 }
 
 #[cfg(test)]

@@ -53,20 +53,13 @@ impl Sns {
     }
 
     fn explain(&self, failure: &Failure) -> Error {
-        let doing = format!("cannot publish to the topic {}", self.topic);
-        if let Some(error) = failure.configuration_error(&doing) {
-            return error;
-        }
-        let message = format!("{doing}: {}", failure.text());
-        if failure.is_outage() {
-            return Error::vault(message)
-                .hint("is SNS reachable from here? Without internet access a VPC needs its endpoint");
-        }
-        let error = Error::configuration(message);
-        match failure.is_denied() {
-            true => error.hint("grant sns:Publish on it, and kms:GenerateDataKey and kms:Decrypt on its key"),
-            false => error.hint("check the topic's ARN"),
-        }
+        failure.explain(&format!("cannot publish to the topic {}", self.topic), "SNS", |failure| {
+            let hint = match failure.is_denied() {
+                true => "grant sns:Publish on it, and kms:GenerateDataKey and kms:Decrypt on its key",
+                false => "check the topic's ARN",
+            };
+            Some(hint.to_owned())
+        })
     }
 }
 

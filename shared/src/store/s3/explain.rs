@@ -54,8 +54,12 @@ impl S3Store {
         if let Some(error) = failure.configuration_error(&doing) {
             return error;
         }
-        let error = Error::vault(format!("{doing}: {}", failure.text()));
-        match self.hint(action, failure) {
+        let message = format!("{doing}: {}", failure.text());
+        if failure.is_denied() {
+            return Error::configuration(message).hint(self.missing_right(action, failure));
+        }
+        let error = Error::vault(message);
+        match Self::hint(action, failure) {
             Some(hint) => error.hint(hint),
             None => error,
         }
@@ -70,10 +74,7 @@ impl S3Store {
         error
     }
 
-    fn hint(&self, action: Action, failure: &Failure) -> Option<String> {
-        if failure.is_denied() {
-            return Some(self.missing_right(action, failure));
-        }
+    fn hint(action: Action, failure: &Failure) -> Option<&'static str> {
         let hint = match (failure.status(), action) {
             (Some(501), Action::Put) => {
                 "this store knows no conditional writes (If-None-Match), which Lifeboat's safety rests on: use one that does"
@@ -91,7 +92,7 @@ impl S3Store {
             }
             _ => return None,
         };
-        Some(hint.to_owned())
+        Some(hint)
     }
 
     fn missing_right(&self, action: Action, failure: &Failure) -> String {

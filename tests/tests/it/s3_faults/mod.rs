@@ -221,7 +221,7 @@ async fn refusals_name_the_missing_right() {
         (names, "s3:ListBucket"),
         (delete, "s3:DeleteObject"),
     ] {
-        assert_eq!(error.kind(), ErrorKind::Vault, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         let hint = error.hint_text().unwrap();
         assert!(hint.contains(right) && hint.contains(&bed.bucket), "{hint}");
         assert_discreet(&error);
