@@ -89,7 +89,7 @@ async fn start_each(
 ) -> Result<Answer> {
     let job = input.job.clone().unwrap_or_else(|| invocation.request_id.clone());
     let lambda = deployment.lambda().await;
-    let mut failure = None;
+    let (mut failed, mut reason) = (Vec::new(), None);
     for database in &databases {
         let event = Input { database: Some(database.clone()), job: Some(job.clone()), ..input.clone() };
         let event = serde_json::to_vec(&event).expect("an event is plain values");
@@ -98,14 +98,16 @@ async fn start_each(
             Ok(_) => tracing::info!(database = database.as_str(), job, "started"),
             Err(error) => {
                 let right = "grant lambda:InvokeFunction on this function to its own role";
-                let error = explain(&format!("cannot start the backup of {database}"), "Lambda", &error, right);
-                tracing::error!(kind = error.kind().name(), hint = error.hint_text(), "{error}");
-                failure.get_or_insert(error);
+                failed.push(database.as_str());
+                reason.get_or_insert_with(|| explain("cannot be started", "Lambda", &error, right));
             }
         }
     }
     // Asking again starts those that were started once more, which finds their job taken or done.
-    failure.map_or(Ok(Answer::Started { started: databases, job }), Err)
+    match reason {
+        None => Ok(Answer::Started { started: databases, job }),
+        Some(error) => Err(error.context(format!("the backups of {}", failed.join(", ")))),
+    }
 }
 
 async fn back_up(
