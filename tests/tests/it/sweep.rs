@@ -358,7 +358,7 @@ impl Operation for Restore {
     }
 
     async fn tidy(&self, attempt: &Attempt<'_>) {
-        attempt.world.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {}", attempt.target)).await;
+        attempt.world.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", attempt.target)).await;
     }
 }
 
