@@ -10,6 +10,7 @@ use lifeboat::model::{Depth, Tier};
 use lifeboat::ops::backup::{BackupOptions, BlockedDdl, backup};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, BackupSummary, LastVerdict, Run, VerifyReport};
+use lifeboat::plan::unread::ReadPolicy;
 use lifeboat::vault::Vault;
 use lifeboat::{Error, Result};
 use std::sync::Arc;
@@ -77,6 +78,10 @@ pub struct Args {
     #[arg(long, value_name = "POLICY", value_parser = blocked_ddl())]
     blocked_ddl: Option<BlockedDdl>,
 
+    /// Read every row, or only what has changed since the backup before as far as the server can show it [default: all]
+    #[arg(long, value_name = "WHAT", value_parser = read())]
+    read: Option<ReadPolicy>,
+
     /// Go on under this name although another server is behind it now (after a restore or a move)
     #[arg(long)]
     adopt: bool,
@@ -91,6 +96,13 @@ fn blocked_ddl() -> impl TypedValueParser<Value = BlockedDdl> {
     PossibleValuesParser::new(["yield", "hold"]).map(|text| match text.as_str() {
         "hold" => BlockedDdl::Hold,
         _ => BlockedDdl::Yield,
+    })
+}
+
+fn read() -> impl TypedValueParser<Value = ReadPolicy> {
+    PossibleValuesParser::new(["all", "changed"]).map(|text| match text.as_str() {
+        "changed" => ReadPolicy::Changed,
+        _ => ReadPolicy::All,
     })
 }
 
@@ -127,6 +139,7 @@ fn options(args: Args, selected: &Selected, context: &Context) -> BackupOptions 
         max_rate_bytes_per_s: args.max_rate.or(configured.max_rate_bytes_per_s),
         adopt: args.adopt,
         blocked_ddl: args.blocked_ddl.unwrap_or(configured.blocked_ddl),
+        read: args.read.unwrap_or(configured.read),
         ..configured
     }
 }
@@ -186,6 +199,9 @@ fn page(report: &BackupReport, paint: Paint) -> String {
         ("new", human::bytes(backup.new_bytes)),
         ("took", human::duration_ms(backup.duration_ms)),
     ];
+    if report.unread_chunks > 0 {
+        facts.push(("unread", format!("{}, unchanged", human::counted(report.unread_chunks, "chunk"))));
+    }
     if let Some(verdict) = &backup.verified {
         let word = if verdict.ok { paint.good("ok") } else { paint.bad("FAILED") };
         facts.push(("verified", format!("{}: {word}", verdict.depth)));

@@ -14,6 +14,7 @@ use crate::aws::SecretReference;
 use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, Tier};
 use crate::ops::backup::BlockedDdl;
+use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
 
 /// Variables that are no key of the file.
@@ -178,6 +179,13 @@ fn database(mut section: Section, home: Option<&Path>) -> Result<DatabaseConfig>
         jobs: section.number("jobs", 1)?,
         level: section.number("level", 1)?,
         max_rate_bytes_per_s: section.parsed("max_rate", parse_rate)?,
+        read: section.parsed("read", |text| match text {
+            "all" => Ok(ReadPolicy::All),
+            "changed" => Ok(ReadPolicy::Changed),
+            _ => Err(Error::usage("it is neither \"all\" nor \"changed\"")),
+        })?,
+        // Every one of one is `read = "all"`.
+        read_all_every: section.number("read_all_every", 2)?,
         floor: floor(&mut section)?,
     };
     section.finish()?;

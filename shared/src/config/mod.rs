@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, Tier};
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
+use crate::plan::unread::ReadPolicy;
 use section::nearest;
 use tree::{PREFIX, Table};
 
@@ -83,6 +84,8 @@ pub struct DatabaseConfig {
     /// zstd's.
     pub level: Option<i32>,
     pub max_rate_bytes_per_s: Option<u64>,
+    pub read: Option<ReadPolicy>,
+    pub read_all_every: Option<u32>,
     pub floor: Floor,
 }
 

@@ -144,6 +144,8 @@ impl Selected {
             level: settings.level.unwrap_or(defaults.level),
             max_rate_bytes_per_s: settings.max_rate_bytes_per_s,
             blocked_ddl: settings.blocked_ddl.unwrap_or_default(),
+            read: settings.read.unwrap_or_default(),
+            read_all_every: settings.read_all_every.unwrap_or(defaults.read_all_every),
             pg_dump,
             ..defaults
         }

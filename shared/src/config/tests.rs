@@ -161,6 +161,8 @@ fn values_of_another_kind_or_range_are_refused_with_their_place() {
         ("[databases.shop]\nlevel = 99999999999", "databases.shop.level is not a number in its range"),
         ("[databases.shop]\nexclude_table = [1]", "databases.shop.exclude_table is a whole number"),
         ("[databases.shop]\nblocked_ddl = 'wait'", "databases.shop.blocked_ddl is wrong"),
+        ("[databases.shop]\nread = 'some'", "databases.shop.read is wrong"),
+        ("[databases.shop]\nread_all_every = 1", "databases.shop.read_all_every is not a number in its range"),
         ("[databases.shop]\nfloor = { rows = -1 }", "databases.shop.floor.rows is not a number in its range"),
         ("[databases.shop]\nfloor = { plaintext_bytes = '1 apple' }", "is not a size"),
         ("[databases.Shop]\n", "is not a good database name"),
@@ -223,6 +225,8 @@ fn toml_like() -> impl Strategy<Value = String> {
         "blocked_ddl",
         "level",
         "max_rate",
+        "read",
+        "read_all_every",
     ]);
     let value = prop::sample::select(vec![
         "1",

@@ -42,6 +42,9 @@ pub struct Manifest {
     pub finished_at: Timestamp,
     pub totals: Totals,
     pub parent: Option<BackupId>,
+    /// How many backups, this one included, go back to one that read every row. 0 when this one did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub since_all_read: u32,
     /// When the job began to list the vault; published within the vault's job limit of this, or not at all.
     pub listed_at: Timestamp,
     pub catalogue: PieceRef,
@@ -98,6 +101,14 @@ pub struct Totals {
     pub new_bytes: u64,
     pub chunks: u64,
     pub new_chunks: u64,
+    /// Chunks that were not read, because the server showed that they are as the parent has them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread_chunks: u64,
+}
+
+/// For what earlier versions did not write: a zero stays unwritten.
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,6 +89,7 @@ impl Backup {
             finished_at: self.at,
             totals: Totals::default(),
             parent: None,
+            since_all_read: 0,
             listed_at: self.at,
             catalogue,
             pack_list,

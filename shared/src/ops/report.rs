@@ -67,6 +67,8 @@ pub struct BackupReport {
     #[serde(flatten)]
     pub backup: BackupSummary,
     pub skipped: Vec<Skipped>,
+    /// Chunks that were not read again, because the server showed that they are as the backup before has them.
+    pub unread_chunks: u64,
 }
 
 /// As `verify --json` shows it.

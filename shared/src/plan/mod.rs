@@ -7,3 +7,4 @@ pub mod restore;
 pub mod schedule;
 pub mod selection;
 pub mod table_closure;
+pub mod unread;

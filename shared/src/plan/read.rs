@@ -77,6 +77,8 @@ pub struct PlannedTable {
     /// Stored generated columns, which are read to be compared, not to be kept.
     pub generated: Vec<Column>,
     pub type_signature: String,
+    /// Whether a row's text depends on nothing but its stored bytes and the type signature.
+    pub is_text_fixed: bool,
     pub condition: Option<String>,
     pub heap_bytes: u64,
     pub ranges: Ranges,
@@ -215,7 +217,7 @@ fn selected(relation: &Relation, source: &Source<'_>, patterns: &[Pattern]) -> b
 }
 
 fn planned(relation: &Relation, condition: Option<String>, source: &Source<'_>) -> PlannedTable {
-    let TableColumns { columns, generated, type_signature, unportable } =
+    let TableColumns { columns, generated, type_signature, is_text_fixed, unportable } =
         source.columns.get(&relation.oid).cloned().unwrap_or_default();
     let only_text = only_text(source, &unportable);
     let is_binary = only_text.is_none() && source.too_long.contains(&relation.name);
@@ -236,6 +238,7 @@ fn planned(relation: &Relation, condition: Option<String>, source: &Source<'_>) 
         columns,
         generated,
         type_signature,
+        is_text_fixed,
         condition,
         heap_bytes: relation.heap_bytes,
         ranges,
@@ -265,6 +268,7 @@ fn large_objects(objects: &[LargeObject]) -> PlannedTable {
         columns: vec![column("loid", "oid"), column("page", "bigint"), column("data", "bytea")],
         generated: Vec::new(),
         type_signature: String::new(),
+        is_text_fixed: false,
         condition: None,
         heap_bytes: 0,
         ranges: Ranges::LargeObjects {

@@ -58,6 +58,8 @@ pub struct TableColumns {
     pub generated: Vec<Column>,
     /// Changes whenever the same stored bytes could print differently.
     pub type_signature: String,
+    /// Whether the text of a row depends on nothing but its stored bytes and the signature.
+    pub is_text_fixed: bool,
     /// Some columns whose values mean something else, or nothing, in another database when they are read in binary.
     pub unportable: Vec<Column>,
 }
@@ -111,7 +113,8 @@ pub async fn columns(client: &Client) -> Result<HashMap<Oid, TableColumns>> {
         shapes.push(shape);
     }
     let signed = |(oid, (table, shapes)): (Oid, (TableColumns, Vec<ColumnType>))| {
-        (oid, TableColumns { type_signature: types.signature(&shapes), ..table })
+        let is_text_fixed = shapes.iter().all(|shape| types.is_fixed_in_text(shape.oid));
+        (oid, TableColumns { type_signature: types.signature(&shapes), is_text_fixed, ..table })
     };
     Ok(tables.into_iter().map(signed).collect())
 }
@@ -130,6 +133,8 @@ struct Type {
     built_from: Vec<Oid>,
     /// Whether its binary form says everything in any database, as far as that is not a matter of what it is built from.
     is_portable_in_binary: bool,
+    /// Whether its values print the same as long as its description is the same; names of objects and roles do not.
+    is_fixed_in_text: bool,
 }
 
 impl Types {
@@ -139,12 +144,21 @@ impl Types {
             description: row.get("description"),
             built_from: row.get("built_from"),
             is_portable_in_binary: row.get("is_portable_in_binary"),
+            is_fixed_in_text: row.get("is_fixed_in_text"),
         };
         Ok(Self(rows.iter().map(|row| (row.get("oid"), read(row))).collect()))
     }
 
     fn is_portable_in_binary(&self, oid: Oid) -> bool {
-        self.with_parts([oid]).iter().filter_map(|oid| self.0.get(oid)).all(|found| found.is_portable_in_binary)
+        self.all_parts(oid, |found| found.is_portable_in_binary)
+    }
+
+    fn is_fixed_in_text(&self, oid: Oid) -> bool {
+        self.all_parts(oid, |found| found.is_fixed_in_text)
+    }
+
+    fn all_parts(&self, oid: Oid, holds: impl Fn(&Type) -> bool) -> bool {
+        self.with_parts([oid]).iter().filter_map(|oid| self.0.get(oid)).all(holds)
     }
 
     /// The types and all that they are built from, each once.

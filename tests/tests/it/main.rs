@@ -27,4 +27,5 @@ mod swap;
 mod sweep;
 mod traps;
 mod under_load;
+mod unread;
 mod vault_reader;

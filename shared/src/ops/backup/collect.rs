@@ -1,6 +1,6 @@
 //! Gathers what became of each range into the tables' index parts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -10,7 +10,7 @@ use super::parent::Parent;
 use super::pipeline::{Message, Outcome, PartName, Work};
 use super::upload::{MetaPacks, Place};
 use crate::error::{Error, Result};
-use crate::model::{Chunk, Encoding, IndexPart, PackId, TableEntry, Tally};
+use crate::model::{Chunk, Encoding, IndexPart, PackId, TableEntry, TableName, Tally};
 use crate::plan::read::{PART_RANGES, PlannedTable, ReadPlan};
 use crate::vault::piece::PieceKind;
 
@@ -23,6 +23,7 @@ pub struct Collector<'m> {
     encodings: Vec<Encoding>,
     open: HashMap<PartName, OpenPart>,
     sealed: HashMap<PartName, SealedPart>,
+    misjudged: BTreeSet<TableName>,
 }
 
 struct OpenPart {
@@ -30,6 +31,7 @@ struct OpenPart {
     chunks_left: i64,
     chunks: Vec<Chunk>,
     new_chunks: u64,
+    unread_chunks: u64,
 }
 
 struct SealedPart {
@@ -38,6 +40,7 @@ struct SealedPart {
     packs: HashSet<PackId>,
     chunks: u64,
     new_chunks: u64,
+    unread_chunks: u64,
 }
 
 impl OpenPart {
@@ -55,6 +58,7 @@ impl<'m> Collector<'m> {
             encodings: work.plan.tables.iter().map(|table| table.encoding).collect(),
             open: HashMap::new(),
             sealed: HashMap::new(),
+            misjudged: BTreeSet::new(),
         }
     }
 
@@ -90,7 +94,11 @@ impl<'m> Collector<'m> {
                 self.sealed.retain(|name, _| name.0 != table);
                 return Ok(());
             }
-            Message::RangeRead { task, .. } | Message::Placed { task, .. }
+            Message::Misjudged { table } => {
+                self.misjudged.insert(self.plan.tables[table].name.clone());
+                return Ok(());
+            }
+            Message::RangeRead { task, .. } | Message::RangeUnread { task, .. } | Message::Placed { task, .. }
                 if task.encoding != self.encodings[task.table] =>
             {
                 return Ok(());
@@ -104,6 +112,13 @@ impl<'m> Collector<'m> {
                     let empty = Chunk { range, part: 0, tally: Tally::default(), piece: None };
                     self.part(task.part()).chunks.push(empty);
                 }
+                task.part()
+            }
+            Message::RangeUnread { task, chunks } => {
+                let part = self.part(task.part());
+                part.ranges_left -= 1;
+                part.unread_chunks += chunks.len() as u64;
+                part.chunks.extend(chunks);
                 task.part()
             }
             Message::Placed { task, chunk, is_new } => {
@@ -123,13 +138,18 @@ impl<'m> Collector<'m> {
 
     fn part(&mut self, name: PartName) -> &mut OpenPart {
         let ranges = self.plan.tables[name.0].ranges.count() - name.1 * PART_RANGES;
-        let new =
-            || OpenPart { ranges_left: ranges.min(PART_RANGES), chunks_left: 0, chunks: Vec::new(), new_chunks: 0 };
+        let new = || OpenPart {
+            ranges_left: ranges.min(PART_RANGES),
+            chunks_left: 0,
+            chunks: Vec::new(),
+            new_chunks: 0,
+            unread_chunks: 0,
+        };
         self.open.entry(name).or_insert_with(new)
     }
 
     async fn seal(&mut self, name: PartName, part: OpenPart) -> Result<()> {
-        let OpenPart { mut chunks, new_chunks, .. } = part;
+        let OpenPart { mut chunks, new_chunks, unread_chunks, .. } = part;
         chunks.sort_by_key(|chunk| (chunk.range.first, chunk.part));
         let part = IndexPart { chunks };
         let table = &self.plan.tables[name.0];
@@ -140,6 +160,7 @@ impl<'m> Collector<'m> {
             packs: part.packs().collect(),
             chunks: part.chunks.iter().filter(|chunk| chunk.piece.is_some()).count() as u64,
             new_chunks,
+            unread_chunks,
         };
         self.sealed.insert(name, sealed);
         Ok(())
@@ -149,12 +170,15 @@ impl<'m> Collector<'m> {
         self.meta.flush().await?;
         let plan = Arc::clone(&self.plan);
         let entries = plan.tables.iter().enumerate().map(|(number, table)| self.entry(number, table));
+        let tables = entries.collect::<Result<_>>()?;
         let sealed = || self.sealed.values();
         Ok(Outcome {
-            tables: entries.collect::<Result<_>>()?,
+            tables,
             packs: sealed().flat_map(|part| part.packs.iter().copied()).collect(),
             chunks: sealed().map(|part| part.chunks).sum(),
             new_chunks: sealed().map(|part| part.new_chunks).sum(),
+            unread_chunks: sealed().map(|part| part.unread_chunks).sum(),
+            misjudged: self.misjudged,
         })
     }
 

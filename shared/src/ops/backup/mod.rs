@@ -29,6 +29,7 @@ use crate::model::{
 use crate::ops::{BackupReport, BackupSummary, Event, Run};
 use crate::plan::read::{ReadPlan, Selection, Source, read_plan};
 use crate::plan::selection::{Pattern, any_matches};
+use crate::plan::unread::{Comparison, Moment, ReadPolicy, comparison};
 use crate::postgres::Connector;
 use crate::postgres::catalog::{self, Definitions, Relation};
 use crate::postgres::copy_out::may_read_large_object_pages;
@@ -89,6 +90,10 @@ pub struct BackupOptions {
     /// Accepts another server behind the database's name.
     pub adopt: bool,
     pub blocked_ddl: BlockedDdl,
+    pub read: ReadPolicy,
+    /// With [`ReadPolicy::Changed`], one of so many backups in a row reads every row, and sees whether the others may have
+    /// relied on what they did not read.
+    pub read_all_every: u32,
     /// The `pg_dump` to use; `None` looks for one.
     pub pg_dump: Option<PathBuf>,
 }
@@ -96,6 +101,8 @@ pub struct BackupOptions {
 impl BackupOptions {
     pub const DEFAULT_LEVEL: i32 = 1;
     pub const DEFAULT_JOBS: usize = 2;
+    /// One a week, where there is one a day.
+    pub const DEFAULT_READ_ALL_EVERY: u32 = 7;
 
     /// A complete backup with the defaults.
     pub fn new(database: DatabaseName, tier: Tier) -> Self {
@@ -114,6 +121,8 @@ impl BackupOptions {
             actor_is_alone: false,
             adopt: false,
             blocked_ddl: BlockedDdl::default(),
+            read: ReadPolicy::default(),
+            read_all_every: Self::DEFAULT_READ_ALL_EVERY,
             pg_dump: None,
         }
     }
@@ -287,8 +296,13 @@ impl Attempt<'_> {
                 new_bytes: packs.new_bytes(),
                 chunks: rows.chunks,
                 new_chunks: rows.new_chunks,
+                unread_chunks: rows.unread_chunks,
             },
             parent: self.parent.as_ref().map(|parent| parent.manifest.id.clone()),
+            since_all_read: match (&self.parent, rows.unread_chunks) {
+                (None, _) | (_, 0) => 0,
+                (Some(parent), _) => parent.manifest.since_all_read + 1,
+            },
             listed_at: self.claim.at,
             catalogue: at,
             pack_list: pack_list_id,
@@ -303,8 +317,11 @@ impl Attempt<'_> {
             let text = format!("the backup is published, but its job could not be marked as done: {error}");
             self.run.observer.on(&Event::Warning { text });
         }
+        if !rows.misjudged.is_empty() {
+            return Err(self.misjudgement(&rows.misjudged).into());
+        }
         let backup = BackupSummary::of(&manifest, None, false);
-        Ok(BackupReport { backup, skipped: catalogue.skipped })
+        Ok(BackupReport { backup, skipped: catalogue.skipped, unread_chunks: rows.unread_chunks })
     }
 
     /// Everything that the backup holds of what the snapshot shows.
@@ -388,6 +405,7 @@ impl Attempt<'_> {
             ticket: snapshot.ticket.clone(),
             plan: Arc::clone(plan),
             parent: self.parent.clone(),
+            comparison: self.comparison(snapshot),
             keys: Arc::clone(self.database.current_keys()),
             by_large_object_pages: may_read_large_object_pages(&snapshot.session).await?,
             level: self.options.level,
@@ -398,6 +416,36 @@ impl Attempt<'_> {
         };
         let reading = pipeline::run(work, &snapshot.session, uploads, meta);
         guarded(reading, &stop, self.source, &snapshot.session, self.options.blocked_ddl, self.run).await
+    }
+
+    /// How this snapshot's ranges are compared with the parent's, if they are.
+    fn comparison(&self, snapshot: &Snapshot) -> Option<Comparison> {
+        if self.options.read == ReadPolicy::All {
+            return None;
+        }
+        let now = Moment { cluster: &self.cluster(snapshot.timeline), snapshot: &snapshot.facts };
+        let parent = self.parent.as_ref().map(|parent| &parent.manifest);
+        match comparison(parent, now, self.options.read_all_every) {
+            Ok(comparison) => Some(comparison),
+            Err(refusal) => {
+                tracing::info!(reason = refusal.reason(), "every row is read");
+                None
+            }
+        }
+    }
+
+    /// The backup that found it is good, those that relied on the rule may not be.
+    fn misjudgement(&self, tables: &BTreeSet<TableName>) -> Error {
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        let since = self.parent.as_ref().map_or(0, |parent| parent.manifest.since_all_read);
+        Error::verification(format!(
+            "{} was made and holds what it should; but rows of {} changed unseen by the rule that finds unchanged ranges, so the \
+             last {since} backups of {} may hold older rows than they say",
+            self.claim.backup,
+            names.join(", "),
+            self.database.name
+        ))
+        .hint("set read = \"all\", do not rely on those backups for these tables, and report this")
     }
 
     /// What COPY and `pg_dump` printed came from the definitions of now, not from the snapshot's: they must be the same. Where
@@ -468,7 +516,8 @@ fn is_unwanted(relation: &Relation) -> bool {
 async fn report_done(database: &DatabaseVault, id: &BackupId) -> Result<BackupReport> {
     let manifest = database.manifest(id).await?;
     let skipped = database.catalogue(&manifest).await?.skipped;
-    Ok(BackupReport { backup: BackupSummary::of(&manifest, None, false), skipped })
+    let unread_chunks = manifest.totals.unread_chunks;
+    Ok(BackupReport { backup: BackupSummary::of(&manifest, None, false), skipped, unread_chunks })
 }
 
 fn identity_of(vault: &Vault, source: &Connector, options: &BackupOptions) -> DatabaseIdentity {

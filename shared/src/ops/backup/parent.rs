@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
-use crate::model::{Catalogue, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, TableName};
+use crate::model::{
+    BlockRange, Catalogue, Chunk, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, TableEntry,
+    TableName, Tally,
+};
 use crate::vault::DatabaseVault;
 
 /// Pieces by their content.
@@ -76,12 +79,20 @@ impl Parent {
             Err(error) => return Err(error),
         };
         let pieces = part.chunks.iter().filter_map(|chunk| chunk.piece);
-        Ok(KnownPart { chunks: pieces.filter(|piece| self.is_usable(piece)).map(|piece| (piece.id, piece)).collect() })
+        let chunks = pieces.filter(|piece| self.is_usable(piece)).map(|piece| (piece.id, piece)).collect();
+        let ranges = part.chunks.chunk_by(|a, b| a.range == b.range);
+        let usable = ranges.filter(|chunks| chunks.iter().all(|c| c.piece.is_none_or(|piece| self.is_usable(&piece))));
+        let ranges = usable.map(|chunks| (chunks[0].range.first, KnownRange::of(chunks))).collect();
+        Ok(KnownPart { chunks, ranges })
+    }
+
+    pub fn table(&self, name: &TableName) -> Option<&TableEntry> {
+        self.tables.get(name).map(|place| &self.catalogue.tables[*place])
     }
 
     /// Where one index part of a table is, if it may be referred to.
     pub fn index(&self, table: &TableName, range_blocks: u64, number: u64) -> Option<PieceRef> {
-        let entry = self.tables.get(table).map(|place| &self.catalogue.tables[*place])?;
+        let entry = self.table(table)?;
         let at = entry.parts.get(usize::try_from(number).ok()?)?;
         (entry.range_blocks == range_blocks && self.is_usable(at)).then_some(*at)
     }
@@ -102,4 +113,28 @@ impl Parent {
 #[derive(Debug, Default)]
 pub struct KnownPart {
     pub chunks: Known,
+    /// By the first block; those whose every piece may be referred to.
+    pub ranges: HashMap<u64, KnownRange>,
+}
+
+/// All rows of a range, as the parent has them.
+#[derive(Debug)]
+pub struct KnownRange {
+    pub range: BlockRange,
+    pub tally: Tally,
+    /// In order.
+    pub chunks: Vec<Chunk>,
+}
+
+impl KnownRange {
+    fn of(chunks: &[Chunk]) -> Self {
+        let tally = chunks.iter().map(|chunk| &chunk.tally).sum();
+        Self { range: chunks[0].range, tally, chunks: chunks.to_vec() }
+    }
+
+    /// What its chunk number `part` is; of a chunk that it does not have, an id that none has.
+    pub fn id_of(&self, part: u32) -> ContentId {
+        let chunk = usize::try_from(part).ok().and_then(|part| self.chunks.get(part));
+        chunk.and_then(|chunk| chunk.piece).map_or(ContentId([0; 32]), |piece| piece.id)
+    }
 }

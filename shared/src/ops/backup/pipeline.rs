@@ -8,10 +8,12 @@
 //!
 //! Queues between them are short, so a slow store slows the readers down. Whatever fails first stops all.
 //!
+//! A range that the server shows to be as the parent has it is not read; its chunks go straight to the collector.
+//!
 //! A table that turns out to have a row too long for text is begun again in binary: its ranges are handed out once more,
 //! and what was read of it so far is forgotten.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -20,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::collect::Collector;
 use super::pace::Pace;
-use super::parent::{KnownPart, Parent};
+use super::parent::{KnownPart, KnownRange, Parent};
 use super::upload::{MetaPacks, Uploader};
 use crate::error::{Error, Result};
-use crate::model::{Chunk, Encoding, PackId, PieceRef, TableEntry, TableKind, Tally};
+use crate::model::{Chunk, ContentId, Encoding, PackId, PieceRef, TableEntry, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
 use crate::plan::read::{PART_RANGES, PlannedTable, Ranges, ReadPlan};
-use crate::postgres::copy_out::{Rows, Unread, read_range};
+use crate::plan::unread::{Comparison, is_comparable, is_worth_a_look};
+use crate::postgres::copy_out::{Rows, Unread, look_at, read_range};
 use crate::postgres::snapshot::{Reader, Ticket};
 use crate::postgres::{Connector, Session, from_postgres};
 use crate::vault::keys::Keys;
@@ -42,6 +45,8 @@ pub struct Work {
     pub ticket: Ticket,
     pub plan: Arc<ReadPlan>,
     pub parent: Option<Arc<Parent>>,
+    /// `None` reads everything, and looks for nothing.
+    pub comparison: Option<Comparison>,
     pub keys: Arc<Keys>,
     /// See [`Rows`].
     pub by_large_object_pages: bool,
@@ -63,6 +68,9 @@ pub struct Outcome {
     pub packs: HashSet<PackId>,
     pub chunks: u64,
     pub new_chunks: u64,
+    pub unread_chunks: u64,
+    /// Tables with rows that should have been as the parent has them, and are not.
+    pub misjudged: BTreeSet<TableName>,
 }
 
 /// A range of one table to read: numbers into the plan.
@@ -89,6 +97,8 @@ struct RawChunk {
     /// With the generated columns behind the others.
     rows: Vec<u8>,
     known: Arc<KnownPart>,
+    /// What it must be, unless the rule that finds unchanged ranges is wrong.
+    expected: Option<ContentId>,
 }
 
 /// What threads tell the collector.
@@ -102,6 +112,15 @@ pub(super) enum Message {
     RangeRead {
         task: Task,
         chunks: u32,
+    },
+    /// A range is as the parent has it: its chunks, all of them.
+    RangeUnread {
+        task: Task,
+        chunks: Vec<Chunk>,
+    },
+    /// A range that looked unchanged is not.
+    Misjudged {
+        table: usize,
     },
     /// Where a chunk is.
     Placed {
@@ -361,6 +380,12 @@ async fn read_task(
     }
     let table = shared.table(task);
     let known = shared.known(task.part()).await?;
+    let unchanged = unchanged(shared, session, task, &known).await?;
+    let is_audit = shared.work.comparison.is_some_and(|comparison| comparison.is_audit);
+    if let Some(parents) = unchanged.filter(|_| !is_audit) {
+        leave_unread(shared, task, parents);
+        return Ok(());
+    }
     let rows = Rows {
         table: &table.name,
         kind: table.kind,
@@ -375,16 +400,44 @@ async fn read_task(
     let mut chunks = 0;
     let sink = async |rows: Vec<u8>| {
         shared.pace.wait(rows.len() as u64).await;
-        let chunk = RawChunk { task, part: chunks, rows, known: Arc::clone(&known) };
+        let expected = unchanged.map(|parents| parents.id_of(chunks));
+        let chunk = RawChunk { task, part: chunks, rows, known: Arc::clone(&known), expected };
         chunks += 1;
         // The sealers end before the readers only when something failed, and that is told by whoever failed.
         raw.send_async(chunk).await.map_err(|_| Error::out_of_time("reading was stopped"))
     };
     read_range(session, rows, table.ranges.range(task.range), sink).await?;
     shared.tell(Message::RangeRead { task, chunks });
-    let expected_bytes = table.heap_bytes / table.ranges.count();
-    shared.work.observer.on(&Event::Advance(Progress { expected_bytes, ..Progress::default() }));
+    shared.advance(task, Progress::default());
     Ok(())
+}
+
+/// The range as the parent has it, if the server shows that it is still the same.
+async fn unchanged<'k>(
+    shared: &Shared,
+    session: &Session,
+    task: Task,
+    known: &'k KnownPart,
+) -> Result<Option<&'k KnownRange>> {
+    let (Some(comparison), Some(parent)) = (shared.work.comparison, &shared.work.parent) else { return Ok(None) };
+    let (table, range) = (shared.table(task), shared.table(task).ranges.range(task.range));
+    let is_comparable = || parent.table(&table.name).is_some_and(|then| is_comparable(then, table));
+    let worth_a_look =
+        |then: &&KnownRange| is_worth_a_look(then.range, then.tally.plaintext_bytes, range) && is_comparable();
+    // Begun again in another encoding, the table has no chunk in common with the parent's.
+    let candidate = known.ranges.get(&range.first).filter(|_| task.encoding == table.encoding).filter(worth_a_look);
+    let Some(then) = candidate else { return Ok(None) };
+    let seen = look_at(session, &table.name, range, comparison.horizon).await?;
+    Ok((seen.young == 0 && seen.rows == then.tally.rows).then_some(then))
+}
+
+fn leave_unread(shared: &Shared, task: Task, parents: &KnownRange) {
+    let range = shared.table(task).ranges.range(task.range);
+    let chunks: Vec<Chunk> = parents.chunks.iter().map(|chunk| Chunk { range, ..*chunk }).collect();
+    let reused_bytes = chunks.iter().filter_map(|chunk| chunk.piece).map(|piece| piece.length).sum();
+    let Tally { rows, plaintext_bytes, .. } = parents.tally;
+    shared.tell(Message::RangeUnread { task, chunks });
+    shared.advance(task, Progress { rows, plaintext_bytes, reused_bytes, ..Progress::default() });
 }
 
 /// A sealer thread.
@@ -403,10 +456,13 @@ fn seal_all(shared: &Arc<Shared>, raw: &flume::Receiver<RawChunk>) -> Result<()>
 }
 
 fn seal(shared: &Arc<Shared>, sealer: &mut Sealer<'_>, raw: RawChunk) -> Result<()> {
-    let RawChunk { task, part, rows, known } = raw;
+    let RawChunk { task, part, rows, known, expected } = raw;
     let (rows, tally) = kept(shared.table(task), task.encoding, rows)?;
     require_restorable(shared, task, &rows)?;
     let id = content_id(&shared.work.keys, PieceKind::Chunk, &rows);
+    if expected.is_some_and(|expected| expected != id) {
+        shared.tell(Message::Misjudged { table: task.table });
+    }
     let mut done = Progress { plaintext_bytes: tally.plaintext_bytes, rows: tally.rows, ..Progress::default() };
     let placement = Placement { task, part, tally };
     let full = match known.chunks.get(&id) {
@@ -459,6 +515,13 @@ fn store_pack(shared: &Arc<Shared>, pack: ClosedPack<Placement>) {
 }
 
 impl Shared {
+    /// Tells that a range is done, with what was not told before.
+    fn advance(&self, task: Task, done: Progress) {
+        let table = self.table(task);
+        let expected_bytes = table.heap_bytes / table.ranges.count();
+        self.work.observer.on(&Event::Advance(Progress { expected_bytes, ..done }));
+    }
+
     fn placed(&self, placement: Placement, piece: PieceRef, is_new: bool) -> Message {
         let Placement { task, part, tally } = placement;
         let range = self.work.plan.tables[task.table].ranges.range(task.range);
