@@ -13,6 +13,7 @@ LINES = [
     "max_wal_size = 8GB",
     "max_locks_per_transaction = 512",
 ]
+QUIET = {**os.environ, "PGOPTIONS": "-c client_min_messages=warning"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,12 +36,12 @@ class Server:
 
     def ask(self, statement, database="postgres"):
         command = [*self.psql, "--dbname", database, "--command", statement]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        return subprocess.run(command, env=QUIET, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def run_file(self, path, database, **variables):
         words = [word for name, value in variables.items() for word in ("--set", f"{name}={value}")]
         command = [*self.psql, "--dbname", database, *words, "--file", path]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=QUIET, check=True, stdout=subprocess.DEVNULL)
 
     def create(self, database):
         self.drop(database)

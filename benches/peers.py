@@ -4,6 +4,7 @@
 when they are not there, which takes some minutes. `psql`, `restic`, `age`, `zstd` and `pgcopydb` are the machine's.
 """
 
+import json
 import platform
 import re
 import shutil
@@ -77,13 +78,26 @@ class Peers:
         return program
 
 
-def store():
-    """The endpoint of the bed's S3, and the words that run `s3.py`."""
-    import json
+class Store:
+    """The bed's S3, by a program that has boto3."""
 
-    endpoint = json.loads(bed("up", "moto"))["moto"]["endpoint"]
-    packages = Path(json.loads(bed("up", "moto-packages"))["moto-packages"])
-    return endpoint, packages
+    def __init__(self):
+        self.endpoint = json.loads(bed("up", "moto"))["moto"]["endpoint"]
+        packages = Path(json.loads(bed("up", "moto-packages"))["moto-packages"])
+        self.program = [packages.parent / "venv/bin/python", Path(__file__).parent / "s3.py"]
+        self.environment = {
+            "PYTHONPATH": str(packages),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def do(self, verb, bucket):
+        return subprocess.run([*self.program, verb, bucket], env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _version(name, program):

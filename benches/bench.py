@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""bench.py [OPTION]…: Lifeboat beside what people use in its place, on data sets and a server that are made for it.
+
+Prints the report as Markdown, and tells on standard error what it is at. Ends with 1 when a contender failed, never because
+of a time. A peer that is not installed is listed as such. `docs/performance.md` says how to read the report.
+
+  bench.py --quick                           all of it, tiny: does it work? Its times mean nothing
+  bench.py --json FILE --markdown FILE       all of it, in an hour or two on a quiet machine
+  bench.py --sets shop --cases folder,s3     a part of it
+"""
+
+import argparse
+import base64
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+
+import datasets  # noqa: E402
+import goals  # noqa: E402
+import report  # noqa: E402
+from bed import ROOT, Server, bed  # noqa: E402
+from cases import CASES  # noqa: E402
+from contenders import Wrong  # noqa: E402
+from measure import measure  # noqa: E402
+from peers import Peers, Store  # noqa: E402
+
+QUICK_SCALE = 0.01
+
+
+def main():
+    wanted = options()
+    lifeboat = wanted.lifeboat.resolve() if wanted.lifeboat else build()
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=bed("path-of", "home")))
+    server = Server(f"bench-{os.getpid()}", wanted.server)
+    try:
+        found = Bench(wanted, lifeboat, server, folder).run()
+    finally:
+        server.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+    if wanted.json:
+        wanted.json.write_text(json.dumps(found, indent=2) + "\n")
+    text = report.markdown(found)
+    if wanted.markdown:
+        wanted.markdown.write_text(text)
+    print(text)
+    return int(any(one["failed"] for result in found["results"] for one in result["contenders"]))
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, help="of the data sets; 1 is some 1.5 GB each")
+    parser.add_argument("--rounds", type=int, help="that count; 3")
+    parser.add_argument("--quick", action="store_true", help="tiny data sets, one round, no warm-up")
+    parser.add_argument("--sets", type=names(datasets.NAMES), default=datasets.NAMES, help=", ".join(datasets.NAMES))
+    parser.add_argument("--cases", type=names(CASES), default=tuple(CASES), help=", ".join(CASES))
+    parser.add_argument("--server", default="17", help="the server's major version; 17")
+    parser.add_argument("--lifeboat", type=Path, help="the program to measure; otherwise the release build is made")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    wanted = parser.parse_args()
+    wanted.scale = wanted.scale or (QUICK_SCALE if wanted.quick else 1.0)
+    wanted.rounds = wanted.rounds or (1 if wanted.quick else 3)
+    return wanted
+
+
+def names(known):
+    def parse(text):
+        chosen = text.split(",")
+        if unknown := set(chosen) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are {', '.join(known)}")
+        return chosen
+
+    return parse
+
+
+def build():
+    subprocess.run(["make", "--silent", "build"], cwd=ROOT, check=True, stdout=sys.stderr)
+    return ROOT / "target" / "release" / "lifeboat"
+
+
+class Bench:
+    """A run: what all contenders share."""
+
+    def __init__(self, wanted, lifeboat, server, folder):
+        self.wanted, self.server, self.folder = wanted, server, folder
+        self.path = os.environ["PATH"]
+        self.master_key = base64.b64encode(os.urandom(32)).decode()
+        self.peers = Peers(lifeboat, server)
+        self.store = Store() if "s3" in wanted.cases else None
+        self.pg_dump_of_lifeboat = self.peers.pg_dump or bed("path-of", "pg_dump")
+        self.recipient = self._recipient() if self.peers.age else None
+
+    def run(self):
+        sets, results = [], []
+        for name in self.wanted.sets:
+            cases = [case for case in self.wanted.cases if name in CASES[case][1]]
+            if cases:
+                data = self._make(name)
+                sets.append(described(data))
+                results += [self._run_case(case, data) for case in cases]
+                self.server.drop(name)
+        return {
+            "machine": machine(self.server),
+            "versions": self.peers.versions(),
+            "scale": self.wanted.scale,
+            "rounds": self.wanted.rounds,
+            "warm_up": not self.wanted.quick,
+            "sets": sets,
+            "goals": goals.judge(results),
+            "results": results,
+        }
+
+    def _make(self, name):
+        tell(f"{name}: making it")
+        data = datasets.DataSet(self.server, name, self.wanted.scale)
+        tell(f"{name}: {len(data.tables):,} tables, {data.plaintext / 1e6:,.0f} MB of rows, made in {data.seconds:.0f} s")
+        return data
+
+    def _run_case(self, case_name, data):
+        place = self.folder / f"{data.name}-{case_name}"
+        place.mkdir()
+        case = CASES[case_name][0](self, data, place)
+        scores = [Score(contender) for contender in case.contenders]
+        for score in scores:
+            score.set_up()
+        warm_up = 0 if self.wanted.quick or case.change else 1
+        for turn in range(1 - warm_up, self.wanted.rounds + 1):
+            if case.change:
+                case.change(turn)
+            for score in scores:
+                score.run(counts=turn > 0)
+        for score in scores:
+            score.contender.clean_up()
+        return {
+            "case": case_name,
+            "set": data.name,
+            "title": case.title,
+            "peer": case.peer,
+            "plaintext_bytes": data.plaintext,
+            "contenders": [score.summary(case_name) for score in scores],
+        }
+
+    def _recipient(self):
+        done = subprocess.run(["age-keygen"], check=True, capture_output=True, text=True)
+        return re.search(r"age1\w+", done.stdout)[0]
+
+
+class Score:
+    """A contender's runs in one case. One that failed does not run again."""
+
+    def __init__(self, contender):
+        self.contender = contender
+        self.runs, self.failed, self.first_bytes = [], None, 0
+
+    def set_up(self):
+        if not self.contender.missing:
+            with self:
+                self.contender.set_up()
+                self.first_bytes = self.contender.size()[0]
+
+    def run(self, counts):
+        if self.contender.missing or self.failed:
+            return
+        with self:
+            run = self._run()
+            if counts:
+                self.runs.append(run)
+            tell(
+                f"{self.contender.data.name}: {self.contender.place.parent.name.partition('-')[2]}: {self.contender.name}: "
+                f"{run['wall_s']:.2f} s, {run['output_bytes'] / 1e6:,.1f} MB, {run['peak_mb']:.0f} MB of memory"
+                + ("" if counts else " (warm-up)")
+            )
+
+    def _run(self):
+        contender = self.contender
+        contender.prepare()
+        bytes_before, objects_before = contender.size()
+        answer, log = contender.place / "answer", contender.place / "log"
+        run = measure(contender.command(), contender.environment(), contender.bench.server, answer, log)
+        if run["code"] != 0:
+            raise Wrong(f"it ended with {run['code']}: {log.read_text(errors='replace')[-500:]}{answer.read_text(errors='replace')[-500:]}")
+        contender.check(json.loads(answer.read_text()) if contender.name.startswith("lifeboat") else None)
+        bytes_after, objects_after = contender.size()
+        run["output_bytes"], run["objects"] = bytes_after - bytes_before, objects_after - objects_before
+        if run["output_bytes"] < contender.least:
+            raise Wrong(f"it put out {run['output_bytes']:,} bytes, which cannot be all")
+        return run
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        """Keeps what went wrong for the report, and goes on with the others."""
+        if kind is not Wrong:
+            return False
+        self.failed = str(error)
+        tell(f"{self.contender.name} failed: {self.failed}")
+        return True
+
+    def summary(self, case_name):
+        return {
+            "name": self.contender.name,
+            "missing": self.contender.missing,
+            "failed": self.failed,
+            "first_bytes": self.first_bytes,
+            "runs": self.runs,
+            "median": self._median(case_name) if self.runs else None,
+        }
+
+    def _median(self, case_name):
+        median = {name: statistics.median(run[name] for run in self.runs) for name in self.runs[0] if name != "code"}
+        median["peak_mb"] = max(run["peak_mb"] for run in self.runs)
+        if case_name in report.SHARES and self.first_bytes:
+            median["new_share"] = median["output_bytes"] / self.first_bytes
+        if case_name == "verify":
+            median["plaintext_gb_s"] = self.contender.data.plaintext / 1e9 / median["wall_s"]
+        return median
+
+
+def described(data):
+    return {
+        "name": data.name,
+        "tables": len(data.tables),
+        "plaintext_bytes": data.plaintext,
+        "database_bytes": data.size,
+        "seconds": data.seconds,
+    }
+
+
+def machine(server):
+    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return {
+        "processors": os.cpu_count(),
+        "processor": model[1] if model else "unknown",
+        "memory_gb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
+        "server": server.ask("SHOW server_version"),
+        "system": " ".join(os.uname()[i] for i in (0, 2, 4)),
+    }
+
+
+def tell(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""What we want to reach, in one table. Times are medians; what is compared with a peer is compared on the same data set."""
+
+from collections import namedtuple
+
+# `limit` is the most that is good, but for speeds, where it is the least. With `against` it is a multiple of that contender's.
+Goal = namedtuple("Goal", "text case sets contender measure limit against", defaults=[None])
+
+BIG = ("shop", "documents", "ledger")
+DUMP = "pg_dump -Fd -j2 zstd:1"
+RAW = "raw COPY × 2"
+
+GOALS = [
+    Goal("First backup no slower than a parallel dump", "folder", BIG, "lifeboat backup", "wall_s", 1.0, DUMP),
+    Goal("… and much faster with many small tables", "folder", ("many",), "lifeboat backup", "wall_s", 0.7, DUMP),
+    Goal("… stores hardly more", "folder", (*BIG, "many"), "lifeboat backup", "output_bytes", 1.05, DUMP),
+    Goal("… asks no more of the server", "folder", (*BIG, "many"), "lifeboat backup", "server_cpu_s", 1.0, DUMP),
+    Goal("First backup to S3", "s3", ("shop", "many"), "lifeboat backup", "wall_s", 0.25, "pg_dump -Fc, upload"),
+    Goal("Nothing changed, all is read", "unchanged", ("shop", "many", "ledger"), "lifeboat backup --read all", "wall_s", 1.0, RAW),
+    Goal("Nothing changed, only changes are read", "unchanged", ("shop", "many", "ledger"), "lifeboat backup --read changed", "wall_s", 0.25, RAW),
+    Goal("New bytes when nothing changed", "unchanged", ("shop", "many", "ledger"), "lifeboat backup --read all", "new_share", 0.01),
+    Goal("New bytes when nothing changed, only changes are read", "unchanged", ("shop", "many", "ledger"), "lifeboat backup --read changed", "new_share", 0.01),
+    Goal("New bytes after 1 % more rows", "appended", ("shop",), "lifeboat backup --read all", "new_share", 0.03),
+    Goal("New bytes after 1 % more rows, only changes are read", "appended", ("shop",), "lifeboat backup --read changed", "new_share", 0.03),
+    Goal("Restore with proof", "restore", ("shop", "many"), "lifeboat restore", "wall_s", 1.1, "pg_restore -j2"),
+    Goal("Verification at full depth", "verify", ("shop",), "lifeboat verify", "plaintext_gb_s", 1.0),
+]
+PEAK_MB = 256
+AT_LEAST = ("plaintext_gb_s",)
+
+
+def judge(results):
+    """For each goal and data set: what was measured, and whether it is reached; None where nothing was measured."""
+    verdicts = [_judge(goal, name, results) for goal in GOALS for name in goal.sets]
+    return [verdict for verdict in verdicts if verdict] + [_judge_memory(results)]
+
+
+def _judge(goal, data_set, results):
+    result = next((result for result in results if (result["case"], result["set"]) == (goal.case, data_set)), None)
+    if result is None:
+        return None
+    value = _value(result, goal.contender, goal.measure)
+    if goal.against and value is not None:
+        peer = _value(result, goal.against, goal.measure)
+        value = value / peer if peer else None
+    unit = f"× {goal.against}" if goal.against else {"new_share": "of the first backup", "plaintext_gb_s": "GB/s"}[goal.measure]
+    return _verdict(f"{goal.text}, {data_set}", goal.measure, goal.limit, value, unit)
+
+
+def _judge_memory(results):
+    peaks = [
+        run["peak_mb"]
+        for result in results for contender in result["contenders"] if contender["name"].startswith("lifeboat")
+        for run in contender["runs"]
+    ]
+    return _verdict("Memory of every Lifeboat command", "peak_mb", PEAK_MB, max(peaks, default=None), "MB")
+
+
+def _verdict(text, measure, limit, value, unit):
+    reached = None if value is None else value >= limit if measure in AT_LEAST else value <= limit
+    return {"goal": text, "measure": measure, "limit": limit, "unit": unit, "measured": value, "reached": reached}
+
+
+def _value(result, contender, measure):
+    """Of a contender that was measured. Before Lifeboat knew `--read`, it always read all."""
+    names = {contender, contender.removesuffix(" --read all")}
+    found = [one["median"].get(measure) for one in result["contenders"] if one["name"] in names and one["median"]]
+    return found[0] if found else None
