@@ -3,6 +3,7 @@
 # make soak    the tests that look for trouble, in their long form: hours
 # make lint    formatting, clippy, licences, the stack's template
 # make build   the release build of the command line: target/release/lifeboat
+# make bench   Lifeboat beside pg_dump, restic and others: an hour or two; BENCH="--quick" for a minute's look (docs/performance.md)
 # make layer   PostgreSQL's client programs as a Lambda layer, in infra/client-tools/build; ARCH=arm64 (default), x86_64 or all
 # make bed-down stops what a test or demo left running
 #
@@ -22,7 +23,7 @@ BED := tests/bed/bed
 # Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
 TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
 
-.PHONY: build layer test soak demo lint bed-down functions deploy invoke logs
+.PHONY: build bench layer test soak demo lint bed-down functions deploy invoke logs
 
 ARCH ?= arm64
 STACK ?= lifeboat
@@ -36,6 +37,10 @@ layer:
 	@for arch in $(if $(filter all,$(ARCH)),arm64 x86_64,$(ARCH)); do \
 		infra/client-tools/make-layer $$arch && infra/client-tools/check $$arch || exit; \
 	done
+
+bench:
+	@trap '$(BED) down' EXIT; \
+	benches/bench.py --json target/bench.json --markdown target/bench.md $(BENCH)
 
 # A failed assertion says where it stands; a backtrace below it only hides what it says.
 test:

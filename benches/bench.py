@@ -42,17 +42,13 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=bed("path-of", "home")))
     server = Server(f"bench-{os.getpid()}", wanted.server)
     try:
-        found = Bench(wanted, lifeboat, server, folder).run()
+        bench = Bench(wanted, lifeboat, server, folder)
+        bench.run()
     finally:
         server.remove()
         shutil.rmtree(folder, ignore_errors=True)
-    if wanted.json:
-        wanted.json.write_text(json.dumps(found, indent=2) + "\n")
-    text = report.markdown(found)
-    if wanted.markdown:
-        wanted.markdown.write_text(text)
-    print(text)
-    return int(any(one["failed"] for result in found["results"] for one in result["contenders"]))
+    print(report.markdown(bench.report()))
+    return int(any(one["failed"] for result in bench.results for one in result["contenders"]))
 
 
 def options():
@@ -98,26 +94,41 @@ class Bench:
         self.store = Store() if "s3" in wanted.cases else None
         self.pg_dump_of_lifeboat = self.peers.pg_dump or bed("path-of", "pg_dump")
         self.recipient = self._recipient() if self.peers.age else None
+        self.versions = self.peers.versions()
+        self.machine = machine(server)
+        self.sets, self.results = [], []
 
     def run(self):
-        sets, results = [], []
         for name in self.wanted.sets:
             cases = [case for case in self.wanted.cases if name in CASES[case][1]]
             if cases:
                 data = self._make(name)
-                sets.append(described(data))
-                results += [self._run_case(case, data) for case in cases]
+                self.sets.append(described(data))
+                for case in cases:
+                    self.results.append(self._run_case(case, data))
+                    self._save()
                 self.server.drop(name)
+
+    def report(self):
         return {
-            "machine": machine(self.server),
-            "versions": self.peers.versions(),
+            "machine": self.machine,
+            "versions": self.versions,
+            "quick": self.wanted.quick,
             "scale": self.wanted.scale,
             "rounds": self.wanted.rounds,
             "warm_up": not self.wanted.quick,
-            "sets": sets,
-            "goals": goals.judge(results),
-            "results": results,
+            "sets": self.sets,
+            "goals": goals.judge(self.results),
+            "results": self.results,
         }
+
+    def _save(self):
+        """After each case: who has to stop keeps what there is."""
+        found = self.report()
+        if self.wanted.json:
+            self.wanted.json.write_text(json.dumps(found, indent=2) + "\n")
+        if self.wanted.markdown:
+            self.wanted.markdown.write_text(report.markdown(found))
 
     def _make(self, name):
         tell(f"{name}: making it")
@@ -200,9 +211,9 @@ class Score:
 
     def __exit__(self, kind, error, _):
         """Keeps what went wrong for the report, and goes on with the others."""
-        if kind is not Wrong:
+        if kind is None or not issubclass(kind, (Wrong, subprocess.CalledProcessError, ValueError, KeyError)):
             return False
-        self.failed = str(error)
+        self.failed = f"{error}" if kind is Wrong else f"{kind.__name__}: {error}"
         tell(f"{self.contender.name} failed: {self.failed}")
         return True
 

@@ -23,6 +23,8 @@ def _machine(report):
         + (", after one that does not count." if report["warm_up"] else ", no warm-up."),
         " · ".join(report["versions"].values()),
     ]
+    if report["quick"]:
+        lines.append("**A quick run shows that everything works. Its times and shares are those of starting up, and mean nothing.**")
     return "\n\n".join(lines)
 
 

@@ -2,11 +2,11 @@
 
 \ir prose.sql
 
-SELECT greatest(200, 600000 * :scale)::int AS customers,
+SELECT greatest(200, 780000 * :scale)::int AS customers,
        greatest(100, 100000 * :scale)::int AS products,
-       greatest(600, 2000000 * :scale)::int AS orders,
-       greatest(1800, 6000000 * :scale)::int AS items,
-       greatest(200, 800000 * :scale)::int AS reviews \gset
+       greatest(600, 2600000 * :scale)::int AS orders,
+       greatest(1800, 7800000 * :scale)::int AS items,
+       greatest(200, 1000000 * :scale)::int AS reviews \gset
 
 CREATE TABLE customers (
     id bigint NOT NULL,
@@ -42,8 +42,8 @@ SELECT i,
        date '1940-01-01' + material.dice(i, 13, 24000),
        material.dice(i, 14, 5000000) / 100.0,
        i % 3 = 0,
-       material.moment(i, 15, 250 / :scale),
-       material.moment(i, 16, 250 / :scale) + material.dice(i, 17, 40000000) * interval '1 second',
+       material.moment(i, 15, 192 / :scale),
+       material.moment(i, 16, 192 / :scale) + material.dice(i, 17, 40000000) * interval '1 second',
        CASE WHEN i % 5 = 0 THEN left(prose.text, 60 + material.dice(i, 18, 240)) END
 FROM (
     SELECT i,
@@ -102,8 +102,8 @@ INSERT INTO orders
 SELECT i,
        1 + material.dice(i, 1, :customers),
        material.one_of(i, 2, '{delivered,delivered,delivered,delivered,sent,paid,placed,cancelled,returned}'),
-       material.moment(i, 3, 75 / :scale),
-       CASE WHEN i % 7 > 0 THEN material.moment(i, 3, 75 / :scale) + material.dice(i, 4, 400000) * interval '1 second' END,
+       material.moment(i, 3, 58 / :scale),
+       CASE WHEN i % 7 > 0 THEN material.moment(i, 3, 58 / :scale) + material.dice(i, 4, 400000) * interval '1 second' END,
        material.dice(i, 5, 90000) / 100.0,
        round(material.dice(i, 5, 90000) * 0.0019, 2),
        material.one_of(i, 6, '{EUR,EUR,EUR,NOK,SEK,CHF}'),
@@ -134,7 +134,7 @@ SELECT i,
        (99 + material.dice(i, 3, 50000)) / 100.0,
        material.dice(i, 4, 6) * 0.05,
        material.dice(i, 5, 20) = 0,
-       CASE WHEN i % 9 > 0 THEN material.moment(i, 6, 25 / :scale) END
+       CASE WHEN i % 9 > 0 THEN material.moment(i, 6, 19 / :scale) END
 FROM generate_series(1, :items) i;
 
 CREATE TABLE reviews (
@@ -156,7 +156,7 @@ SELECT i,
        left(prose.text, 15 + material.dice(i, 4, 30)),
        right(prose.text, 80 + material.dice(i, 5, 500)),
        material.dice(i, 6, 60),
-       material.moment(i, 7, 190 / :scale)
+       material.moment(i, 7, 150 / :scale)
 FROM generate_series(1, :reviews) i
 JOIN material.prose ON prose.id = 1 + material.dice(i, 8, :paragraphs)
 ORDER BY i;
