@@ -40,7 +40,7 @@ layer:
 
 bench:
 	@trap '$(BED) down' EXIT; \
-	benches/bench.py --json target/bench.json --markdown target/bench.md $(BENCH)
+	mkdir -p target && benches/bench.py --json target/bench.json --markdown target/bench.md $(BENCH)
 
 # A failed assertion says where it stands; a backtrace below it only hides what it says.
 test:

@@ -186,7 +186,7 @@ class Score:
             if counts:
                 self.runs.append(run)
             tell(
-                f"{self.contender.data.name}: {self.contender.place.parent.name.partition('-')[2]}: {self.contender.name}: "
+                f"{self.contender.place.parent.name}: {self.contender.name}: "
                 f"{run['wall_s']:.2f} s, {run['output_bytes'] / 1e6:,.1f} MB, {run['peak_mb']:.0f} MB of memory"
                 + ("" if counts else " (warm-up)")
             )
@@ -198,7 +198,7 @@ class Score:
         answer, log = contender.place / "answer", contender.place / "log"
         run = measure(contender.command(), contender.environment(), contender.bench.server, answer, log)
         if run["code"] != 0:
-            raise Wrong(f"it ended with {run['code']}: {log.read_text(errors='replace')[-500:]}{answer.read_text(errors='replace')[-500:]}")
+            raise Wrong(f"it ended with {run['code']}: {last_words(log)} {last_words(answer)}")
         contender.check(json.loads(answer.read_text()) if contender.name.startswith("lifeboat") else None)
         bytes_after, objects_after = contender.size()
         run["output_bytes"], run["objects"] = bytes_after - bytes_before, objects_after - objects_before
@@ -235,6 +235,10 @@ class Score:
         if case_name == "verify":
             median["plaintext_gb_s"] = self.contender.data.plaintext / 1e9 / median["wall_s"]
         return median
+
+
+def last_words(path):
+    return path.read_text(errors="replace")[-500:].strip()
 
 
 def described(data):

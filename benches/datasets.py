@@ -36,9 +36,10 @@ class DataSet:
         return self.server.url(self.name)
 
     def _count(self):
-        copying = subprocess.Popen([*self.server.psql, "--dbname", self.name, "--file", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        copying.stdin.write("".join(f"COPY {table} TO STDOUT;\n" for table, _, _ in self.tables).encode())
-        copying.stdin.close()
+        command = [*self.server.psql, "--dbname", self.name, "--file", "-"]
+        copying = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with copying.stdin as statements:
+            statements.write("".join(f"COPY {table} TO STDOUT;\n" for table, _, _ in self.tables).encode())
         count = 0
         while part := copying.stdout.read(1 << 20):
             count += len(part)

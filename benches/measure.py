@@ -46,7 +46,8 @@ def _run(command, environment, answer, log):
     begin = time.monotonic()
     with open(answer, "w") as output, open(log, "w") as complaints:
         done = subprocess.run(
-            [str(word) for word in command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=complaints, check=False
+            [str(word) for word in command], env=environment, check=False,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=complaints,
         )
     wall_s = time.monotonic() - begin
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

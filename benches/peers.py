@@ -97,7 +97,8 @@ class Store:
         }
 
     def do(self, verb, bucket):
-        return subprocess.run([*self.program, verb, bucket], env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+        command = [*self.program, verb, bucket]
+        return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _version(name, program):
@@ -107,8 +108,8 @@ def _version(name, program):
 
 
 def _output(command):
-    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.stdout
+    told = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.run(command, check=False, **told).stdout
 
 
 def _succeeds(command):

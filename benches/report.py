@@ -19,7 +19,7 @@ def _machine(report):
     machine = report["machine"]
     lines = [
         f"{machine['processors']} processors ({machine['processor']}), {machine['memory_gb']:.0f} GB of memory, "
-        f"PostgreSQL {machine['server']}, scale {report['scale']:g}, {report['rounds']} rounds"
+        f"PostgreSQL {machine['server']}, scale {report['scale']:g}, rounds: {report['rounds']}"
         + (", after one that does not count." if report["warm_up"] else ", no warm-up."),
         " · ".join(report["versions"].values()),
     ]
@@ -31,7 +31,8 @@ def _machine(report):
 def _sets(sets):
     lines = ["| data set | rows as COPY writes them, MB | database MB | tables | made in s |", "|---|--:|--:|--:|--:|"]
     lines += [
-        f"| {one['name']} | {one['plaintext_bytes'] / 1e6:,.0f} | {one['database_bytes'] / 1e6:,.0f} | {one['tables']:,} | {one['seconds']:.0f} |"
+        f"| {one['name']} | {one['plaintext_bytes'] / 1e6:,.1f} | {one['database_bytes'] / 1e6:,.1f} "
+        f"| {one['tables']:,} | {one['seconds']:.0f} |"
         for one in sets
     ]
     return "\n".join(lines)
@@ -68,15 +69,22 @@ def _case(result):
 def _row(result, contender, peer):
     median = contender["median"]
     if not median:
-        why = contender["missing"] and f"not installed: {contender['missing']}" or contender["failed"] and "**failed**" or "not run"
+        why = f"not installed: {contender['missing']}" if contender["missing"] else "**failed**"
         return f"| {contender['name']} | {why} |" + " |" * 7
     ratio = f"{median['wall_s'] / peer['wall_s']:.2f}" if peer else ""
     failed = " (**failed later**)" if contender["failed"] else ""
     per_gb = median["client_cpu_s"] / result["plaintext_bytes"] * 1e9
     share = f" ({median['new_share']:.2%})".replace("%", " %") if "new_share" in median else ""
     cells = [
-        contender["name"] + failed, f"{median['wall_s']:.2f}", ratio, f"{median['client_cpu_s']:.2f}", f"{per_gb:.2f}",
-        f"{median['server_cpu_s']:.2f}", f"{median['peak_mb']:.0f}", f"{median['output_bytes'] / 1e6:,.2f}{share}", f"{median['objects']:,.0f}",
+        contender["name"] + failed,
+        f"{median['wall_s']:.2f}",
+        ratio,
+        f"{median['client_cpu_s']:.2f}",
+        f"{per_gb:.2f}",
+        f"{median['server_cpu_s']:.2f}",
+        f"{median['peak_mb']:.0f}",
+        f"{median['output_bytes'] / 1e6:,.2f}{share}",
+        f"{median['objects']:,.0f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
