@@ -48,9 +48,9 @@ SELECT i,
        'https://www.example.org/' || material.one_of(i, 1, '{news,blog,docs,shop}') || '/' || i || '/' || left(md5(i::text), 8),
        material.moment(i, 2, 2500 / :scale),
        (
-           SELECT string_agg(prose.text, E'\n\n' ORDER BY k)
+           SELECT string_agg(
+               (SELECT text FROM material.prose WHERE id = 1 + material.dice(i * 100 + k, 4, :paragraphs)), E'\n\n' ORDER BY k)
            FROM generate_series(1, 6 + material.dice(i, 3, 60)) k
-           JOIN material.prose ON prose.id = 1 + material.dice(i * 100 + k, 4, :paragraphs)
        ),
        sha256(i::text::bytea)
 FROM generate_series(1, :pages) i;
