@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,10 +37,12 @@ class DataSet:
         return self.server.url(self.name)
 
     def _count(self):
-        command = [*self.server.psql, "--dbname", self.name, "--file", "-"]
-        copying = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        with copying.stdin as statements:
+        # From a file: who writes thousands of statements into a pipe while nobody reads the rows waits for ever.
+        with tempfile.TemporaryFile() as statements:
             statements.write("".join(f"COPY {table} TO STDOUT;\n" for table, _, _ in self.tables).encode())
+            statements.seek(0)
+            command = [*self.server.psql, "--dbname", self.name, "--file", "-"]
+            copying = subprocess.Popen(command, stdin=statements, stdout=subprocess.PIPE)
         count = 0
         while part := copying.stdout.read(1 << 20):
             count += len(part)
