@@ -199,7 +199,9 @@ class Score:
         run = measure(contender.command(), contender.environment(), contender.bench.server, answer, log)
         if run["code"] != 0:
             raise Wrong(f"it ended with {run['code']}: {last_words(log)} {last_words(answer)}")
-        contender.check(json.loads(answer.read_text()) if contender.name.startswith("lifeboat") else None)
+        told = json.loads(answer.read_text()) if contender.name.startswith("lifeboat") else None
+        contender.check(told)
+        run |= contender.figures(told, run["wall_s"])
         bytes_after, objects_after = contender.size()
         run["output_bytes"], run["objects"] = bytes_after - bytes_before, objects_after - objects_before
         if run["output_bytes"] < contender.least:

@@ -30,10 +30,11 @@ class Case:
 
 
 def folder(bench, data, place):
-    backup = FirstBackup("lifeboat backup", bench, data, place)
+    binary = ["--copy-format", "binary"]
+    backups = [FirstBackup(" ".join(["lifeboat backup", *more]), bench, data, place, more) for more in ([], binary)]
     dumps = [Shell(name, bench, data, place, line, needs) for name, (line, needs) in TO_FOLDER.items()]
-    _must_make(data.plaintext / 50, [backup, *dumps])
-    return Case("First backup, to a folder", "pg_dump -Fd -j2 zstd:1", [backup, *dumps, RawCopy(RAW, bench, data, place)])
+    _must_make(data.plaintext / 50, [*backups, *dumps])
+    return Case("First backup, to a folder", "pg_dump -Fd -j2 zstd:1", [*backups, *dumps, RawCopy(RAW, bench, data, place)])
 
 
 def s3(bench, data, place):
