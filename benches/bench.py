@@ -10,59 +10,38 @@ of a time. A peer that is not installed is listed as such. `docs/performance.md`
 """
 
 import argparse
-import base64
-import json
-import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 sys.dont_write_bytecode = True
 
 import datasets  # noqa: E402
 import goals  # noqa: E402
 import report  # noqa: E402
-from bed import ROOT, Server, bed  # noqa: E402
 from cases import CASES  # noqa: E402
 from contenders import Wrong  # noqa: E402
-from measure import measure  # noqa: E402
 from peers import Peers, Store  # noqa: E402
+from workbench import Workbench, parser, tell  # noqa: E402
 
 QUICK_SCALE = 0.01
 
 
 def main():
-    wanted = options()
-    lifeboat = wanted.lifeboat.resolve() if wanted.lifeboat else build()
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=bed("path-of", "home")))
-    server = Server(f"bench-{os.getpid()}", wanted.server)
-    try:
-        bench = Bench(wanted, lifeboat, server, folder)
+    with Bench(options()) as bench:
         bench.run()
-    finally:
-        server.remove()
-        shutil.rmtree(folder, ignore_errors=True)
     print(report.markdown(bench.report()))
     return int(any(one["failed"] for result in bench.results for one in result["contenders"]))
 
 
 def options():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, help="of the data sets; 1 is some 1.5 GB each")
-    parser.add_argument("--rounds", type=int, help="that count; 3")
-    parser.add_argument("--quick", action="store_true", help="tiny data sets, one round, no warm-up")
-    parser.add_argument("--sets", type=names(datasets.NAMES), default=datasets.NAMES, help=", ".join(datasets.NAMES))
-    parser.add_argument("--cases", type=names(CASES), default=tuple(CASES), help=", ".join(CASES))
-    parser.add_argument("--server", default="17", help="the server's major version; 17")
-    parser.add_argument("--lifeboat", type=Path, help="the program to measure; otherwise the release build is made")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
-    wanted = parser.parse_args()
+    known = parser(__doc__)
+    known.add_argument("--scale", type=float, help="of the data sets; 1 is some 1.5 GB each")
+    known.add_argument("--rounds", type=int, help="that count; 3")
+    known.add_argument("--sets", type=names(datasets.NAMES), default=datasets.NAMES, help=", ".join(datasets.NAMES))
+    known.add_argument("--cases", type=names(CASES), default=tuple(CASES), help=", ".join(CASES))
+    wanted = known.parse_args()
     wanted.scale = wanted.scale or (QUICK_SCALE if wanted.quick else 1.0)
     wanted.rounds = wanted.rounds or (1 if wanted.quick else 3)
     return wanted
@@ -78,25 +57,17 @@ def names(known):
     return parse
 
 
-def build():
-    subprocess.run(["make", "--silent", "build"], cwd=ROOT, check=True, stdout=sys.stderr)
-    return ROOT / "target" / "release" / "lifeboat"
-
-
-class Bench:
+class Bench(Workbench):
     """A run: what all contenders share."""
 
-    def __init__(self, wanted, lifeboat, server, folder):
-        self.wanted, self.server, self.folder = wanted, server, folder
-        self.path = os.environ["PATH"]
-        self.master_key = base64.b64encode(os.urandom(32)).decode()
-        self.peers = Peers(lifeboat, server)
-        self.store = Store() if "s3" in wanted.cases else None
-        self.pg_dump_of_lifeboat = self.peers.pg_dump or bed("path-of", "pg_dump")
+    def set_up(self):
+        self.peers = Peers(self.lifeboat, self.server)
+        self.store = Store() if "s3" in self.wanted.cases else None
+        self.pg_dump_of_lifeboat = self.peers.pg_dump or self.pg_dump_of_lifeboat
         self.recipient = self._recipient() if self.peers.age else None
         self.versions = self.peers.versions()
-        self.machine = machine(server)
         self.sets, self.results = [], []
+        self.on = self.machine()
 
     def run(self):
         for name in self.wanted.sets:
@@ -106,12 +77,12 @@ class Bench:
                 self.sets.append(described(data))
                 for case in cases:
                     self.results.append(self._run_case(case, data))
-                    self._save()
+                    self.keep(self.report(), report.markdown(self.report()))
                 self.server.drop(name)
 
     def report(self):
         return {
-            "machine": self.machine,
+            "machine": self.on,
             "versions": self.versions,
             "quick": self.wanted.quick,
             "scale": self.wanted.scale,
@@ -121,14 +92,6 @@ class Bench:
             "goals": goals.judge(self.results),
             "results": self.results,
         }
-
-    def _save(self):
-        """After each case: who has to stop keeps what there is."""
-        found = self.report()
-        if self.wanted.json:
-            self.wanted.json.write_text(json.dumps(found, indent=2) + "\n")
-        if self.wanted.markdown:
-            self.wanted.markdown.write_text(report.markdown(found))
 
     def _make(self, name):
         tell(f"{name}: making it")
@@ -182,7 +145,7 @@ class Score:
         if self.contender.missing or self.failed:
             return
         with self:
-            run = self._run()
+            run = self.contender.run()
             if counts:
                 self.runs.append(run)
             tell(
@@ -190,23 +153,6 @@ class Score:
                 f"{run['wall_s']:.2f} s, {run['output_bytes'] / 1e6:,.1f} MB, {run['peak_mb']:.0f} MB of memory"
                 + ("" if counts else " (warm-up)")
             )
-
-    def _run(self):
-        contender = self.contender
-        contender.prepare()
-        bytes_before, objects_before = contender.size()
-        answer, log = contender.place / "answer", contender.place / "log"
-        run = measure(contender.command(), contender.environment(), contender.bench.server, answer, log)
-        if run["code"] != 0:
-            raise Wrong(f"it ended with {run['code']}: {last_words(log)} {last_words(answer)}")
-        told = json.loads(answer.read_text()) if contender.name.startswith("lifeboat") else None
-        contender.check(told)
-        run |= contender.figures(told, run["wall_s"])
-        bytes_after, objects_after = contender.size()
-        run["output_bytes"], run["objects"] = bytes_after - bytes_before, objects_after - objects_before
-        if run["output_bytes"] < contender.least:
-            raise Wrong(f"it put out {run['output_bytes']:,} bytes, which cannot be all")
-        return run
 
     def __enter__(self):
         return self
@@ -239,10 +185,6 @@ class Score:
         return median
 
 
-def last_words(path):
-    return path.read_text(errors="replace")[-500:].strip()
-
-
 def described(data):
     return {
         "name": data.name,
@@ -251,21 +193,6 @@ def described(data):
         "database_bytes": data.size,
         "seconds": data.seconds,
     }
-
-
-def machine(server):
-    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return {
-        "processors": os.cpu_count(),
-        "processor": model[1] if model else "unknown",
-        "memory_gb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
-        "server": server.ask("SHOW server_version"),
-        "system": " ".join(os.uname()[i] for i in (0, 2, 4)),
-    }
-
-
-def tell(text):
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ Every contender has a folder of its own, its `place`, where `out` is what it mak
 would call for; everything else (a new vault, an empty database) is prepared before and not measured.
 """
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 
-from measure import size_of
+from measure import measure, size_of
 
 COPY_NAME = "bench_copy"
 
@@ -65,6 +66,23 @@ class Contender:
     def clean_up(self):
         shutil.rmtree(self.place, ignore_errors=True)
 
+    def run(self, limits=None):
+        """One run, measured, within the limits if there are any; with it what it put out. Raises Wrong if it did not do its work."""
+        self.prepare()
+        bytes_before, objects_before = self.size()
+        answer, log = self.place / "answer", self.place / "log"
+        run = measure(self.command(), self.environment(), self.bench.server, answer, log, limits)
+        if run["code"] != 0:
+            raise Wrong(f"it ended with {run['code']}: {last_words(log)} {last_words(answer)}")
+        told = json.loads(answer.read_text()) if self.name.startswith("lifeboat") else None
+        self.check(told)
+        run |= self.figures(told, run["wall_s"])
+        bytes_after, objects_after = self.size()
+        run["output_bytes"], run["objects"] = bytes_after - bytes_before, objects_after - objects_before
+        if run["output_bytes"] < self.least:
+            raise Wrong(f"it put out {run['output_bytes']:,} bytes, which cannot be all")
+        return run
+
     def do(self, command):
         """Something that is not measured."""
         done = subprocess.run(
@@ -73,6 +91,10 @@ class Contender:
         )
         if done.returncode != 0:
             raise Wrong(f"`{command[0]}` before the run ended with {done.returncode}: {done.stdout[-500:]}")
+
+
+def last_words(path):
+    return path.read_text(errors="replace")[-500:].strip()
 
 
 class Shell(Contender):
@@ -138,7 +160,7 @@ class Lifeboat(Contender):
         }
 
     def lifeboat(self, *words):
-        return [self.bench.peers.lifeboat, *words, "--quiet", "--json"]
+        return [self.bench.lifeboat, *words, "--quiet", "--json"]
 
     def backup(self, *options):
         return self.lifeboat("backup", "--jobs", "2", "--level", "1", *options)

@@ -20,16 +20,20 @@ class DataSet:
     """A database that was filled. `plaintext` is the size of its rows as COPY writes them."""
 
     def __init__(self, server, name, scale):
-        self.server, self.name = server, name
+        self.server, self.name, self.scale = server, name, scale
+        self.times, self.made_ids = 1, {}
         begin = time.monotonic()
         server.create(name)
         server.run_file(SETS / f"{name}.sql", name, scale=scale)
-        server.ask("VACUUM ANALYZE", name)
-        server.ask("CHECKPOINT")
+        self._finish()
         self.seconds = time.monotonic() - begin
-        lines = [line.split("|") for line in server.ask(TABLES, name).splitlines()]
+
+    def _finish(self):
+        self.server.ask("VACUUM ANALYZE", self.name)
+        self.server.ask("CHECKPOINT")
+        lines = [line.split("|") for line in self.server.ask(TABLES, self.name).splitlines()]
         self.tables = [(table, int(size), int(blocks)) for table, size, blocks in lines]
-        self.size = server.bytes_of(name)
+        self.size = self.server.bytes_of(self.name)
         self.plaintext = self._count()
 
     @property
@@ -67,17 +71,45 @@ class DataSet:
             least[1].append(statement)
         return [statements for _, statements in shares]
 
-    def append(self, turn):
-        """One more row for every hundred of the shop, with new keys, at the ends of its tables."""
+    def append(self, turn, share=0.01):
+        """One more row for every hundred of the shop, with new keys, at the ends of its tables; or for another share."""
         for table in SHOP_TABLES:
-            self.server.ask(_append(self.server, self.name, table, turn), self.name)
+            new_id = f"(SELECT max(id) FROM {table}) + row_number() OVER (ORDER BY id)"
+            self._copy_rows(table, new_id, turn, f"{dice(turn)} < {share}")
         self._settle()
 
-    def update(self, turn):
-        """Changes one row of a hundred, wherever it is."""
+    def update(self, turn, chance="0.01"):
+        """Changes one row of a hundred, wherever it is; or each with another chance, in SQL, which may name `id` and :newest."""
         for table, change in SHOP_TABLES.items():
-            self.server.ask(f"UPDATE {table} SET {change} WHERE abs(hashint8extended(id, {turn + 100}) % 100) = 0", self.name)
+            of_this = chance.replace(":newest", f"(SELECT max(id) FROM {table})::float8")
+            self.server.ask(f"UPDATE {table} SET {change} WHERE {dice(turn + 100)} < {of_this}", self.name)
         self._settle()
+
+    def grow(self, times):
+        """To so many times what was made: the shop's and the ledger's rows again under other ids, which is faster than making rows.
+        They look at nothing that is far away when they are compressed, so they cost what new ones would."""
+        for table in (*SHOP_TABLES, "ledger"):
+            made = self.made_ids.setdefault(table, int(self.server.ask(f"SELECT max(id) FROM {table}", self.name)))
+            for copy in range(self.times, times):
+                # Without looking up what foreign keys refer to: it is there.
+                unchecked = "SET session_replication_role = replica;"
+                self._copy_rows(table, f"id + {copy * made}", copy, f"id <= {made}", unchecked)
+        self.times = times
+        self._finish()
+
+    def _copy_rows(self, table, new_id, mark, condition, before=""):
+        """Rows of the table again, in the order of their ids."""
+        columns = self.server.ask(
+            f"SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute "
+            f"WHERE attrelid = '{table}'::regclass AND attnum > 0 AND attname NOT IN ('id', 'sku')",
+            self.name,
+        )
+        sku, value = (", sku", f", sku || '-{mark}'") if table == "products" else ("", "")
+        self.server.ask(
+            f"{before} INSERT INTO {table} (id, {columns}{sku}) SELECT {new_id}, {columns}{value} FROM {table} "
+            f"WHERE {condition} ORDER BY id",
+            self.name,
+        )
 
     def _settle(self):
         """Whoever reads new rows first notes on them that they are committed; that should be none of the contenders."""
@@ -95,16 +127,6 @@ SHOP_TABLES = {
 }
 
 
-def _append(server, database, table, turn):
-    """Rows of the table again, other ones each turn, under ids that follow the last."""
-    columns = server.ask(
-        f"SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute "
-        f"WHERE attrelid = '{table}'::regclass AND attnum > 0 AND attname NOT IN ('id', 'sku')",
-        database,
-    )
-    sku, value = (", sku", f", sku || '-{turn}'") if table == "products" else ("", "")
-    return (
-        f"INSERT INTO {table} (id, {columns}{sku}) "
-        f"SELECT (SELECT max(id) FROM {table}) + row_number() OVER (ORDER BY id), {columns}{value} FROM {table} "
-        f"WHERE abs(hashint8extended(id, {turn}) % 100) = 0 ORDER BY id"
-    )
+def dice(seed):
+    """SQL for a number from 0 to 1 that falls for the row `id`, the same in every run."""
+    return f"((hashint8extended(id, {seed}) & 9223372036854775807) / 9223372036854775808.0::float8)"

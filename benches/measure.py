@@ -7,8 +7,8 @@ import subprocess
 import time
 
 
-def measure(command, environment, server, answer, log):
-    """Runs the command, its output in the file `answer` and its complaints in `log`. Gives
+def measure(command, environment, server, answer, log, limits=None):
+    """Runs the command, its output in the file `answer` and its complaints in `log`, within the limits if there are any. Gives
 
     - code: how it ended,
     - wall_s,
@@ -20,18 +20,18 @@ def measure(command, environment, server, answer, log):
     os.sync()
     server.ask("CHECKPOINT")
     before = server.cpu_s()
-    measured = _in_a_child(command, environment, answer, log)
+    measured = _in_a_child(command, environment, answer, log, limits)
     measured["server_cpu_s"] = server.cpu_s() - before
     return measured
 
 
-def _in_a_child(command, environment, answer, log):
+def _in_a_child(command, environment, answer, log, limits):
     """A child of a child, because the kernel tells the sum and the maximum over all children that have ended."""
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         code = 1
         try:
-            os.write(writer, json.dumps(_run(command, environment, answer, log)).encode())
+            os.write(writer, json.dumps(_run(command, environment, answer, log, limits)).encode())
             code = 0
         finally:
             os._exit(code)
@@ -42,12 +42,12 @@ def _in_a_child(command, environment, answer, log):
     return json.loads(text)
 
 
-def _run(command, environment, answer, log):
+def _run(command, environment, answer, log, limits):
     begin = time.monotonic()
     with open(answer, "w") as output, open(log, "w") as complaints:
         done = subprocess.run(
             [str(word) for word in command], env=environment, check=False,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=complaints,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=complaints, preexec_fn=limits and limits.enter,
         )
     wall_s = time.monotonic() - begin
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

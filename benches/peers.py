@@ -46,14 +46,12 @@ class Peers:
         return {**found, **{name: f"not installed: {why}" for name, why in self.why_not.items() if name != "pg_restore"}}
 
     def _client_tools(self):
-        folder = LAYER / "build" / platform.machine() / "bin"
-        if not (folder / "pg_dump").exists():
+        if built_client_tools() == (None, None):
             done = subprocess.run([LAYER / "make-layer", platform.machine()], check=False, stdout=subprocess.DEVNULL)
             if done.returncode != 0:
                 why = "no pg_dump with TLS and zstd: infra/client-tools/make-layer says what it lacks"
                 self.why_not.update(pg_dump=why, pg_restore=why)
-                return None, None
-        return folder / "pg_dump", folder / "pg_restore"
+        return built_client_tools()
 
     def _psql_with_tls(self, server):
         # Debian's `psql` is a script that looks for the program; that should not count.
@@ -99,6 +97,12 @@ class Store:
     def do(self, verb, bucket):
         command = [*self.program, verb, bucket]
         return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def built_client_tools():
+    """`pg_dump` and `pg_restore` of the Lambda layer, if it was built."""
+    folder = LAYER / "build" / platform.machine() / "bin"
+    return (folder / "pg_dump", folder / "pg_restore") if (folder / "pg_dump").exists() else (None, None)
 
 
 def _version(name, program):

@@ -4,6 +4,7 @@ from goals import AT_LEAST
 
 HEADER = "| contender | wall s | ratio | client CPU s | … per GB | server CPU s | peak MB | output MB | objects |"
 RULE = "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+QUICK = "**A quick run shows that everything works. Its times and shares are those of starting up, and mean nothing.**"
 SHARES = ("unchanged", "appended", "updated")
 MEASURES = {"wall_s": "wall", "output_bytes": "output", "server_cpu_s": "server CPU", "new_share": "new bytes",
             "plaintext_gb_s": "speed", "unproven_s": "wall", "peak_mb": "peak memory"}
@@ -15,6 +16,21 @@ def markdown(report):
     return "\n\n".join(parts) + "\n"
 
 
+def table(header, rows):
+    """The first column to the left, the others to the right. A row may be shorter than the header."""
+    lines = [list(header), ["---", *["--:"] * (len(header) - 1)]]
+    lines += [[str(cell) for cell in row] + [""] * (len(header) - len(row)) for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value, unit, digits):
+    return "" if value is None else f"{value / unit:,.{digits}f}"
+
+
+def quick_warning(report):
+    return [QUICK] if report["quick"] else []
+
+
 def _machine(report):
     machine = report["machine"]
     lines = [
@@ -23,19 +39,18 @@ def _machine(report):
         + (", after one that does not count." if report["warm_up"] else ", no warm-up."),
         " · ".join(report["versions"].values()),
     ]
-    if report["quick"]:
-        lines.append("**A quick run shows that everything works. Its times and shares are those of starting up, and mean nothing.**")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *quick_warning(report)])
 
 
 def _sets(sets):
-    lines = ["| data set | rows as COPY writes them, MB | database MB | tables | made in s |", "|---|--:|--:|--:|--:|"]
-    lines += [
-        f"| {one['name']} | {one['plaintext_bytes'] / 1e6:,.1f} | {one['database_bytes'] / 1e6:,.1f} "
-        f"| {one['tables']:,} | {one['seconds']:.0f} |"
-        for one in sets
-    ]
-    return "\n".join(lines)
+    return table(
+        ("data set", "rows as COPY writes them, MB", "database MB", "tables", "made in s"),
+        [
+            (one["name"], number(one["plaintext_bytes"], 1e6, 1), number(one["database_bytes"], 1e6, 1),
+             f"{one['tables']:,}", f"{one['seconds']:.0f}")
+            for one in sets
+        ],
+    )
 
 
 def _goals(goals):

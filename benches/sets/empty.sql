@@ -1,0 +1,1 @@
+-- Nothing: what a job costs before it has met a row.
