@@ -19,6 +19,7 @@ use super::provider::unreachable_hint;
 use super::route::Route;
 pub use super::route::{Address, Endpoint};
 use super::tls::tls_connector;
+use super::tls_stream::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Opens sessions with one database on one server. Cheap to clone, may cross threads.
@@ -121,7 +122,16 @@ impl Connector {
     ///
     /// Fails with kind `Conflict` when another server, or a database made anew under the same name, answers.
     pub async fn connect(&self) -> Result<Session> {
-        let (session, found) = self.0.route.session().await?;
+        self.connect_waiting(Waiting::Eager).await
+    }
+
+    /// The same for who reads many rows and has the current runtime to himself: he may wait a millisecond for more of them.
+    pub async fn connect_patient(&self) -> Result<Session> {
+        self.connect_waiting(Waiting::Patient).await
+    }
+
+    async fn connect_waiting(&self, waiting: Waiting) -> Result<Session> {
+        let (session, found) = self.0.route.session(waiting).await?;
         self.0.identity.require_same_database(&found)?;
         Ok(session)
     }
@@ -129,7 +139,7 @@ impl Connector {
     /// The same for another database of this server.
     pub async fn open_database(&self, database: &str) -> Result<Self> {
         let route = Route { dsn: self.0.route.dsn.with_database(database), ..self.0.route.clone() };
-        let (session, identity) = route.session().await?;
+        let (session, identity) = route.session(Waiting::Eager).await?;
         session.close().await;
         self.0.identity.require_same_server(&identity)?;
         Ok(Self(Arc::new(Pinned { route, identity })))

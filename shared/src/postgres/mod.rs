@@ -26,10 +26,10 @@ pub mod role_names;
 mod route;
 pub mod schema_sql;
 pub mod session;
-mod short_reads;
 pub mod snapshot;
 pub mod sql_text;
 mod tls;
+mod tls_stream;
 
 pub use connect::{Connector, Endpoint, Session};
 pub use dsn::{Dsn, Environment};

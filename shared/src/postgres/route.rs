@@ -16,7 +16,7 @@ use super::connect::Session;
 use super::dsn::{ChannelBinding, Dsn, Host, Place, SslMode};
 use super::error::{from_postgres, is_about_encryption};
 use super::identity::{Identity, identity};
-use super::short_reads::MakeTls;
+use super::tls_stream::{MakeTls, Waiting};
 use crate::error::{Error, Result};
 
 /// What administrators see in `pg_stat_activity`.
@@ -64,24 +64,24 @@ impl Route {
         let (last, earlier) = attempts.split_last().expect("every mode has an attempt");
         for encrypted in earlier {
             self.endpoint.encrypted = *encrypted;
-            match self.in_time(self.start()).await? {
+            match self.in_time(self.start(Waiting::Eager)).await? {
                 Err(error) if is_about_encryption(&error) => {}
                 started => return self.in_time(self.introduce(started)).await?,
             }
         }
         self.endpoint.encrypted = *last;
-        self.session().await
+        self.session(Waiting::Eager).await
     }
 
-    pub async fn session(&self) -> Result<(Session, Identity)> {
-        let session = async { self.introduce(self.start().await).await };
+    pub async fn session(&self, waiting: Waiting) -> Result<(Session, Identity)> {
+        let session = async { self.introduce(self.start(waiting).await).await };
         self.in_time(session).await?
     }
 
     pub async fn cancel(&self, token: CancelToken) {
         let asking = async {
             if self.endpoint.encrypted {
-                token.cancel_query(MakeTls::new(self.tls.clone())).await
+                token.cancel_query(MakeTls::new(self.tls.clone(), Waiting::Eager)).await
             } else {
                 token.cancel_query(NoTls).await
             }
@@ -102,10 +102,10 @@ impl Route {
         Ok((Session::new(client, backend_pid, driver), identity))
     }
 
-    async fn start(&self) -> Started {
+    async fn start(&self, waiting: Waiting) -> Started {
         let config = self.config();
         if self.endpoint.encrypted {
-            let tls = MakeTls::new(self.tls.clone());
+            let tls = MakeTls::new(self.tls.clone(), waiting);
             let (client, connection) = config.connect(tls).await?;
             Ok((client, tokio::spawn(drive(connection))))
         } else {

@@ -159,7 +159,7 @@ pub struct Reader {
 impl Reader {
     /// Joins the snapshot in a new session, whose connection runs on the current runtime.
     pub async fn join(connector: &Connector, ticket: &Ticket) -> Result<Self> {
-        let reader = Self { session: connector.connect().await?, ticket: ticket.clone() };
+        let reader = Self { session: connector.connect_patient().await?, ticket: ticket.clone() };
         reader.begin().await?;
         Ok(reader)
     }

@@ -213,7 +213,7 @@ fn prove_all(shared: &Shared) {
 }
 
 async fn prove(shared: &Shared) -> Result<()> {
-    let session = shared.target.connect().await?;
+    let session = shared.target.connect_patient().await?;
     let settings = set_local(&reader_settings(shared.target.identity(), std::time::Duration::from_secs(60)));
     let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}");
     session.batch_execute(&begin).await.map_err(|e| from_postgres("preparing a session for the proof", e))?;
@@ -268,6 +268,7 @@ mod tests {
             type_signature: String::new(),
             condition: None,
             encoding: Encoding::Text,
+            binary_by_choice: false,
             range_blocks: 256,
             tally: tally(sum),
             parts: vec![],
