@@ -18,8 +18,8 @@ use super::record::Unverified;
 use super::{Vault, number_of, pack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, DatabaseName, Depth, Fate, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose,
-    Tombstone, TombstoneOutcome, Verdict, WrappedKey,
+    BackupId, Catalogue, DatabaseName, Fate, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose,
+    Tombstone, TombstoneOutcome, Verdict, VerdictSummary, WrappedKey,
 };
 use crate::store::{self, ObjectStore, Put, Tries};
 
@@ -279,7 +279,8 @@ impl DatabaseVault {
     /// Errors: `Verification` when other bytes are there under this name: SHA-256 allows that only for a damaged object.
     pub async fn put_pack(&self, pack: PackId, bytes: Bytes) -> Result<()> {
         let key = self.layout.pack(&pack);
-        match self.store().put_new(&key, bytes, Tries::Many).await? {
+        // The name is the hash that the store wants.
+        match self.store().put_new_hashed(&key, bytes, pack.0, Tries::Many).await? {
             Put::Created => Ok(()),
             Put::Exists => Err(Error::verification(format!("{key} is damaged: its bytes do not have its name"))),
         }
@@ -362,19 +363,4 @@ fn tombstone_of_key(key: &str) -> Option<(BackupId, u32, bool)> {
         None => (number_of(file)?, false),
     };
     Some((backup.parse().ok()?, number, is_outcome))
-}
-
-/// The essence of a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerdictSummary {
-    /// The store's time.
-    pub at: Timestamp,
-    pub depth: Depth,
-    pub ok: bool,
-}
-
-impl VerdictSummary {
-    pub fn of(verdict: &Verdict) -> Self {
-        Self { at: verdict.at, depth: verdict.depth, ok: verdict.ok }
-    }
 }

@@ -34,7 +34,7 @@ use keys::{Keys, MasterKey, Place, SecretKey};
 use layout::Layout;
 use record::Unverified;
 
-pub use database::{DatabaseVault, VerdictSummary};
+pub use database::DatabaseVault;
 
 /// The newest format this engine reads and writes.
 pub const FORMAT_VERSION: u32 = 1;

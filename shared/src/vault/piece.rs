@@ -52,33 +52,38 @@ pub fn content_id(keys: &Keys, kind: PieceKind, plaintext: &[u8]) -> ContentId {
     ContentId(keys.content_mac([kind.label(), plaintext]))
 }
 
-/// Seals pieces; one per thread, because it reuses its compressor's memory.
+/// Seals pieces; one per thread, because it reuses its memory.
 pub struct Sealer<'k> {
     keys: &'k Keys,
     compressor: Compressor<'static>,
+    /// Room for what comes out of the compressor, which may want more than it fills.
+    compressed: Vec<u8>,
 }
+
+/// The most room that a sealer keeps for the next piece.
+const KEPT_BYTES: usize = 16 << 20;
 
 impl<'k> Sealer<'k> {
     /// `level` is zstd's, 1 to 19.
     pub fn new(keys: &'k Keys, level: i32) -> Result<Self> {
         let compressor = Compressor::new(level).map_err(|e| Error::bug("zstd did not start").because(e))?;
-        Ok(Self { keys, compressor })
+        Ok(Self { keys, compressor, compressed: Vec::new() })
     }
 
     /// `id` must be the [`content_id`] of this kind and plaintext.
     pub fn seal(&mut self, kind: PieceKind, id: ContentId, plaintext: &[u8]) -> Result<SealedPiece> {
-        let bound = zstd_safe::compress_bound(plaintext.len());
+        self.compressed.clear();
+        self.compressed.reserve(zstd_safe::compress_bound(plaintext.len()));
+        self.compressor
+            .compress_to_buffer(plaintext, &mut self.compressed)
+            .map_err(|e| Error::bug("zstd could not compress").because(e))?;
         let nonce: [u8; NONCE_LEN] = random_bytes();
-        let mut bytes = Vec::with_capacity(HEADER_LEN + bound + TAG_LEN);
+        let mut bytes = Vec::with_capacity(HEADER_LEN + self.compressed.len() + TAG_LEN);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&self.keys.id.0);
         bytes.extend_from_slice(&nonce);
-        bytes.resize(HEADER_LEN + bound, 0);
-        let compressed = self
-            .compressor
-            .compress_to_buffer(plaintext, &mut bytes[HEADER_LEN..])
-            .map_err(|e| Error::bug("zstd could not compress").because(e))?;
-        bytes.truncate(HEADER_LEN + compressed);
+        bytes.extend_from_slice(&self.compressed);
+        self.compressed.shrink_to(KEPT_BYTES);
         let aad = associated_data(self.keys.id, kind, &id);
         let tag = self
             .keys
@@ -86,7 +91,6 @@ impl<'k> Sealer<'k> {
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes[HEADER_LEN..])
             .map_err(|_| Error::bug("a piece is too long to encrypt"))?;
         bytes.extend_from_slice(tag.as_ref());
-        bytes.shrink_to_fit();
         Ok(SealedPiece { id, bytes, plaintext_bytes: plaintext.len() as u64 })
     }
 }
