@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +23,7 @@ use crate::postgres::{Connector, Session, from_postgres};
 use crate::vault::DatabaseVault;
 use crate::vault::piece::{Opener, PieceKind};
 
-/// Plaintext in one segment: a transaction's worth of work, and what a loader holds in memory.
+/// Plaintext in one segment: a transaction's worth of work. A loader holds two in memory.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Pieces in one pack that are this near each other are read with one request.
 const GAP_BYTES: u64 = 128 << 10;
@@ -213,14 +215,14 @@ fn load_all(shared: &Arc<Shared>) {
 
 async fn load_segments(shared: &Arc<Shared>) -> Result<()> {
     let mut session = loader(shared).await?;
-    loop {
-        let next = shared.segments.lock().expect("no panic while held").pop_front();
-        let Some(segment) = next else { break };
-        if shared.is_refused(&segment.load.entry.name) {
-            continue;
+    let mut ahead = shared.read_ahead();
+    while let Some((segment, reading)) = ahead {
+        let read = reading.await?;
+        // While the server takes these rows, the store gives the next.
+        ahead = shared.read_ahead();
+        if !shared.is_refused(&segment.load.entry.name) {
+            load_segment(shared, &mut session, &segment, read).await?;
         }
-        let read = read_segment(shared, &segment).await?;
-        load_segment(shared, &mut session, &segment, read).await?;
     }
     session.close().await;
     Ok(())
@@ -234,6 +236,27 @@ async fn loader(shared: &Shared) -> Result<Session> {
 }
 
 impl Shared {
+    /// The next segment, which is being read by now, unless it is too large to have it in memory beside another.
+    fn read_ahead(self: &Arc<Self>) -> Option<(Segment, BoxFuture<'static, Result<ReadSegment>>)> {
+        let segment = loop {
+            let segment = self.segments.lock().expect("no panic while held").pop_front()?;
+            if !self.is_refused(&segment.load.entry.name) {
+                break segment;
+            }
+        };
+        let reading = {
+            let (shared, segment) = (Arc::clone(self), segment.clone());
+            async move { read_segment(&shared, &segment).await }
+        };
+        let plaintext_bytes = segment.chunks.iter().map(|chunk| &chunk.tally).sum::<Tally>().plaintext_bytes;
+        if plaintext_bytes > 2 * SEGMENT_BYTES {
+            return Some((segment, reading.boxed()));
+        }
+        let reading = self.runtime.spawn(reading);
+        let read = async { reading.await.map_err(|e| Error::bug("reading a segment failed").because(e))? };
+        Some((segment, read.boxed()))
+    }
+
     fn is_refused(&self, table: &TableName) -> bool {
         self.refused.lock().expect("no panic while held").iter().any(|(name, _)| name == table)
     }
@@ -296,6 +319,7 @@ async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<
     let range = first.offset..last.range()?.end;
     let (pack, begin): (PackId, u64) = (first.pack, first.offset);
     let database = shared.loading.database.clone();
+    // By the runtime that owns the store's connections, whoever asks.
     let reading = shared.runtime.spawn(async move { database.pack_range(&pack, range).await });
     let bytes = match reading.await.map_err(|e| Error::bug("reading a pack failed").because(e))? {
         Ok(bytes) => bytes,
@@ -311,13 +335,17 @@ async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<
         Err(error) => return Err(error),
     };
     let keys = shared.loading.database.keys(shared.loading.key).await?;
-    let mut opener = Opener::new(&keys)?;
-    let open = |(piece, _): &(PieceRef, Tally)| {
-        let from = usize::try_from(piece.offset - begin).expect("within the bytes that were read");
-        let to = from + usize::try_from(piece.length).expect("within the bytes that were read");
-        opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, bytes[from..to].to_vec())
+    let pieces = pieces.to_vec();
+    let open_all = move || {
+        let mut opener = Opener::new(&keys)?;
+        let open = |(piece, _): &(PieceRef, Tally)| {
+            let from = usize::try_from(piece.offset - begin).expect("within the bytes that were read");
+            let to = from + usize::try_from(piece.length).expect("within the bytes that were read");
+            opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, bytes[from..to].to_vec())
+        };
+        Ok(pieces.iter().map(open).collect())
     };
-    Ok(pieces.iter().map(open).collect())
+    tokio::task::spawn_blocking(open_all).await.map_err(|e| Error::bug("opening pieces failed").because(e))?
 }
 
 async fn load_segment(shared: &Shared, session: &mut Session, segment: &Segment, read: ReadSegment) -> Result<()> {
