@@ -20,7 +20,7 @@ pub use manifest::{
 };
 pub use record::{
     Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome, VaultFormat,
-    Verdict, WrappedKey,
+    Verdict, VerdictSummary, WrappedKey,
 };
 pub use rows::Encoding;
 pub use tally::{Fingerprint, Tally};

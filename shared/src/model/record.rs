@@ -111,6 +111,21 @@ pub struct Verdict {
     pub lifeboat: String,
 }
 
+/// The essence of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerdictSummary {
+    /// The store's time.
+    pub at: Timestamp,
+    pub depth: Depth,
+    pub ok: bool,
+}
+
+impl VerdictSummary {
+    pub fn of(verdict: &Verdict) -> Self {
+        Self { at: verdict.at, depth: verdict.depth, ok: verdict.ok }
+    }
+}
+
 /// `holds/{backup id}/{hold id}.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use super::holds::{FoundHold, read_holds};
 use super::report::{BackupSummary, LastVerdict};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{BackupId, DatabaseName, Finding, Manifest, PackId, Tier};
-use crate::vault::{DatabaseVault, Vault, VerdictSummary};
+use crate::model::{BackupId, DatabaseName, Finding, Manifest, PackId, Tier, VerdictSummary};
+use crate::vault::{DatabaseVault, Vault};
 
 const READS_AT_ONCE: usize = 16;
 

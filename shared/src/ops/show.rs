@@ -10,9 +10,9 @@ use super::report::BackupSummary;
 use crate::error::Result;
 use crate::model::{
     BackupId, Catalogue, DatabaseProperties, Extension, Fingerprint, Lsn, Manifest, Role, Skipped, TableEntry,
-    TableKind, TableName, ToolVersions, Verdict,
+    TableKind, TableName, ToolVersions, Verdict, VerdictSummary,
 };
-use crate::vault::{DatabaseVault, VerdictSummary};
+use crate::vault::DatabaseVault;
 
 /// One backup, as `show --json` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

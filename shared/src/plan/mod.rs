@@ -4,6 +4,7 @@ mod dependencies;
 mod exclusions;
 pub mod read;
 pub mod restore;
+pub mod retention;
 pub mod schedule;
 pub mod selection;
 pub mod table_closure;
