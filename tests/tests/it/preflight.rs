@@ -134,8 +134,8 @@ async fn a_role_with_too_few_connections_is_told_how_many_jobs_it_may_have() {
     database.sql(&format!("ALTER ROLE {} CONNECTION LIMIT 4", role.name)).await;
     let report = report(&role.url()).await;
     let found = of(&report, "role_connections");
-    assert!(found[0].problem.contains("leaves 4 free connections, and 4 jobs need 6"), "{}", found[0].problem);
-    assert!(found[0].fix.starts_with("use --jobs 2, or ALTER ROLE"), "{}", found[0].fix);
+    assert!(found[0].problem.contains("leaves 4 free connections, and 4 jobs need 7"), "{}", found[0].problem);
+    assert!(found[0].fix.starts_with("use --jobs 1, or ALTER ROLE"), "{}", found[0].fix);
     role.drop().await;
 }
 

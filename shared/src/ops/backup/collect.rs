@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::parent::Parent;
-use super::pipeline::{Message, Outcome, PartName, Work};
+use super::pipeline::{Message, Outcome, PartName, ReadTable, Work};
 use super::upload::{MetaPacks, Place};
 use crate::error::{Error, Result};
 use crate::model::{Chunk, Encoding, IndexPart, PackId, TableEntry, TableName, Tally};
@@ -81,7 +81,7 @@ impl<'m> Collector<'m> {
         match failed {
             Some(error) => Err(error),
             None if stop.is_cancelled() => Err(Error::out_of_time("stopped on request while reading rows")),
-            None => self.finish().await,
+            None => self.finish(),
         }
     }
 
@@ -166,10 +166,8 @@ impl<'m> Collector<'m> {
         Ok(())
     }
 
-    async fn finish(self) -> Result<Outcome> {
-        self.meta.flush().await?;
-        let plan = Arc::clone(&self.plan);
-        let entries = plan.tables.iter().enumerate().map(|(number, table)| self.entry(number, table));
+    fn finish(self) -> Result<Outcome> {
+        let entries = self.plan.tables.iter().enumerate().map(|(number, table)| self.entry(number, table));
         let tables = entries.collect::<Result<_>>()?;
         let sealed = || self.sealed.values();
         Ok(Outcome {
@@ -182,16 +180,16 @@ impl<'m> Collector<'m> {
         })
     }
 
-    fn entry(&self, number: usize, table: &PlannedTable) -> Result<TableEntry> {
+    fn entry(&self, number: usize, table: &PlannedTable) -> Result<ReadTable> {
         let mut tally = Tally::default();
         let mut parts = Vec::new();
         for part in 0..table.ranges.parts() {
             let missing = || Error::bug(format!("part {part} of {} was never finished", table.name));
             let sealed = self.sealed.get(&(number, part)).ok_or_else(missing)?;
             tally.add(&sealed.tally);
-            parts.push(self.meta.at(sealed.place));
+            parts.push(sealed.place);
         }
-        Ok(TableEntry {
+        let entry = TableEntry {
             name: table.name.clone(),
             kind: table.kind,
             oid: table.oid,
@@ -203,9 +201,11 @@ impl<'m> Collector<'m> {
             type_signature: table.type_signature.clone(),
             condition: table.condition.clone(),
             encoding: self.encodings[number],
+            binary_by_choice: table.is_binary_by_choice,
             range_blocks: table.ranges.range_blocks(),
             tally,
-            parts,
-        })
+            parts: Vec::new(),
+        };
+        Ok(ReadTable { entry, parts })
     }
 }

@@ -18,12 +18,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const SPEAK_EVERY_LOOKS: u32 = 12;
 
 /// Runs `work`, which ends soon after `stop` is cancelled; cancels it when there is a reason to, and then gives that reason.
+/// `blocked_ddl` is asked whenever somebody's DDL waits.
 pub async fn guarded<T>(
     work: impl Future<Output = Result<T>>,
     stop: &CancellationToken,
     connector: &Connector,
     coordinator: &Session,
-    blocked_ddl: BlockedDdl,
+    blocked_ddl: &impl Fn() -> BlockedDdl,
     run: &Run,
 ) -> Result<T> {
     let reason = OnceLock::new();
@@ -61,7 +62,12 @@ async fn must_stop(run: &Run, doing: &str) -> Error {
 }
 
 /// Returns when the work must stop, with the reason.
-async fn watch(connector: &Connector, coordinator: &Session, blocked_ddl: BlockedDdl, run: &Run) -> Error {
+async fn watch(
+    connector: &Connector,
+    coordinator: &Session,
+    blocked_ddl: &impl Fn() -> BlockedDdl,
+    run: &Run,
+) -> Error {
     tokio::select! {
         error = must_stop(run, "reading") => error,
         result = look(connector, coordinator, blocked_ddl, run) => match result {
@@ -71,13 +77,18 @@ async fn watch(connector: &Connector, coordinator: &Session, blocked_ddl: Blocke
     }
 }
 
-async fn look(connector: &Connector, coordinator: &Session, blocked_ddl: BlockedDdl, run: &Run) -> Result<Infallible> {
+async fn look(
+    connector: &Connector,
+    coordinator: &Session,
+    blocked_ddl: &impl Fn() -> BlockedDdl,
+    run: &Run,
+) -> Result<Infallible> {
     let control = connector.connect().await?;
     loop {
         for _ in 0..SPEAK_EVERY_LOOKS {
             tokio::time::sleep(LOOK_EVERY).await;
             run.check("reading")?;
-            require_nobody_waits(&control, coordinator, blocked_ddl).await?;
+            require_nobody_waits(&control, coordinator, blocked_ddl()).await?;
         }
         let spoken = coordinator.batch_execute("SELECT 1").await;
         spoken.map_err(|e| from_postgres("keeping the snapshot alive", e))?;

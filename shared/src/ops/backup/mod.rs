@@ -17,14 +17,15 @@ mod upload;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, Claim, ClusterIdentity, DatabaseIdentity, DatabaseName, Manifest, PackEntry, PackId, PackList,
-    PackOrigin, PieceRef, Purpose, TableName, Tier, ToolVersions, Totals,
+    BackupId, Catalogue, Claim, ClusterIdentity, DatabaseIdentity, DatabaseName, Encoding, Manifest, PackEntry, PackId,
+    PackList, PackOrigin, PieceRef, Purpose, TableName, Tier, ToolVersions, Totals,
 };
 use crate::ops::{BackupReport, BackupSummary, Event, Run};
 use crate::plan::read::{ReadPlan, Selection, Source, read_plan};
@@ -263,7 +264,7 @@ impl Attempt<'_> {
         wait_until_flushed(&control, facts_of_snapshot.lsn, FLUSH_PATIENCE).await?;
         meta.flush().await?;
         catalogue.schema = Some(meta.at(schema));
-        catalogue.tables = rows.tables;
+        catalogue.tables = rows.tables.into_iter().map(|table| table.with_parts(&meta)).collect();
         catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
         let bytes = serde_json::to_vec(&catalogue).map_err(|e| Error::bug("the catalogue").because(e))?;
         let place = meta.add(PieceKind::Catalogue, bytes, None).await?;
@@ -327,14 +328,12 @@ impl Attempt<'_> {
     /// Everything that the backup holds of what the snapshot shows.
     async fn read(&self, snapshot: &Snapshot, uploads: &Uploader, meta: &mut MetaPacks) -> Result<Read, Failure> {
         let Facts { plan, mut catalogue } = self.facts(snapshot).await?;
-        self.step("schema")?;
-        let dump = self.schema(snapshot, &plan).await?;
+        self.step("rows")?;
+        let (dump, rows) = self.schema_and_rows(snapshot, &plan, uploads, meta).await?;
         catalogue.schema_entries = dump.entries;
         catalogue.skipped.extend(dump.skipped);
         let known = self.parent.as_ref().and_then(|parent| parent.schema());
         let schema = meta.add(PieceKind::Schema, dump.archive, known).await?;
-        self.step("rows")?;
-        let rows = self.rows(snapshot, &plan, uploads, meta).await?;
         Ok(Read { catalogue, schema, pg_dump: dump.version, rows })
     }
 
@@ -377,30 +376,53 @@ impl Attempt<'_> {
         Ok(Facts { plan, catalogue })
     }
 
-    /// The server lets `pg_dump` wait for its locks behind DDL that waits for ours, and all three would wait for ever: the
-    /// watch ends that, the DDL runs, and another attempt sees what it did.
-    async fn schema(&self, snapshot: &Snapshot, plan: &ReadPlan) -> Result<SchemaDump, Failure> {
-        let stop = CancellationToken::new();
-        let tool = self.options.pg_dump.as_deref();
-        let dumping = schema::dump(self.source, &snapshot.ticket, &plan.excluded, tool, &stop);
-        let dumped = guarded(dumping, &stop, self.source, &snapshot.session, BlockedDdl::Yield, self.run).await;
-        dumped.map_err(|error| match error.kind() {
-            ErrorKind::Conflict => Failure::ChangedUnderUs(error),
-            _ => Failure::Final(error),
-        })
-    }
-
-    async fn rows(
+    /// Both at once: while `pg_dump` asks for thousands of definitions, the other connections read rows.
+    ///
+    /// The server lets `pg_dump` wait for its locks behind DDL that waits for ours, and all three would wait for ever: as long
+    /// as it runs the watch ends that, the DDL runs, and another attempt sees what it did.
+    async fn schema_and_rows(
         &self,
         snapshot: &Snapshot,
         plan: &Arc<ReadPlan>,
         uploads: &Uploader,
         meta: &mut MetaPacks,
-    ) -> Result<Outcome> {
+    ) -> Result<(SchemaDump, Outcome), Failure> {
         let (total_bytes, tables) = (plan.heap_bytes(), plan.tables.len() as u64);
         self.run.observer.on(&Event::Expect { total_bytes, tables });
         let stop = CancellationToken::new();
-        let work = Work {
+        let work = self.work(snapshot, plan, &stop).await?;
+        let is_dumped = AtomicBool::new(false);
+        let dumping = async {
+            let tool = self.options.pg_dump.as_deref();
+            let dumped = schema::dump(self.source, &snapshot.ticket, &plan.excluded, tool, &stop).await;
+            match dumped {
+                Ok(_) => is_dumped.store(true, Ordering::Relaxed),
+                Err(_) => stop.cancel(),
+            }
+            dumped
+        };
+        let both = async {
+            match tokio::join!(dumping, pipeline::run(work, &snapshot.session, uploads, meta)) {
+                (Ok(dump), Ok(rows)) => Ok((dump, rows)),
+                // Who was stopped by the other has nothing to say.
+                (Err(error), Err(stopped)) if stopped.kind() == ErrorKind::OutOfTime => Err(error),
+                (_, Err(error)) | (Err(error), _) => Err(error),
+            }
+        };
+        let blocked_ddl = || match is_dumped.load(Ordering::Relaxed) {
+            true => self.options.blocked_ddl,
+            false => BlockedDdl::Yield,
+        };
+        let read = guarded(both, &stop, self.source, &snapshot.session, &blocked_ddl, self.run).await;
+        read.map_err(|error| match error.kind() {
+            ErrorKind::Conflict if !is_dumped.load(Ordering::Relaxed) => Failure::ChangedUnderUs(error),
+            _ => Failure::Final(error),
+        })
+    }
+
+    /// What the rows' pipeline works with.
+    async fn work(&self, snapshot: &Snapshot, plan: &Arc<ReadPlan>, stop: &CancellationToken) -> Result<Work> {
+        Ok(Work {
             connector: self.source.clone(),
             ticket: snapshot.ticket.clone(),
             plan: Arc::clone(plan),
@@ -413,9 +435,7 @@ impl Attempt<'_> {
             max_rate_bytes_per_s: self.options.max_rate_bytes_per_s,
             observer: Arc::clone(&self.run.observer),
             stop: stop.clone(),
-        };
-        let reading = pipeline::run(work, &snapshot.session, uploads, meta);
-        guarded(reading, &stop, self.source, &snapshot.session, self.options.blocked_ddl, self.run).await
+        })
     }
 
     /// How this snapshot's ranges are compared with the parent's, if they are.

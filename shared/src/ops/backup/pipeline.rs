@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::collect::Collector;
 use super::pace::Pace;
 use super::parent::{KnownPart, KnownRange, Parent};
-use super::upload::{MetaPacks, Uploader};
+use super::upload::{MetaPacks, Place, Uploader};
 use crate::error::{Error, Result};
 use crate::model::{Chunk, ContentId, Encoding, PackId, PieceRef, TableEntry, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
@@ -62,8 +62,8 @@ pub struct Work {
 /// What became of the rows.
 #[derive(Debug)]
 pub struct Outcome {
-    /// In the plan's order, with their index parts.
-    pub tables: Vec<TableEntry>,
+    /// In the plan's order.
+    pub tables: Vec<ReadTable>,
     /// Packs that hold the rows, earlier ones included.
     pub packs: HashSet<PackId>,
     pub chunks: u64,
@@ -71,6 +71,21 @@ pub struct Outcome {
     pub unread_chunks: u64,
     /// Tables with rows that should have been as the parent has them, and are not.
     pub misjudged: BTreeSet<TableName>,
+}
+
+/// A table whose rows were all read.
+#[derive(Debug)]
+pub struct ReadTable {
+    /// Without its index parts.
+    pub entry: TableEntry,
+    pub parts: Vec<Place>,
+}
+
+impl ReadTable {
+    /// With its index parts, which must have been flushed.
+    pub fn with_parts(self, meta: &MetaPacks) -> TableEntry {
+        TableEntry { parts: self.parts.into_iter().map(|place| meta.at(place)).collect(), ..self.entry }
+    }
 }
 
 /// A range of one table to read: numbers into the plan.

@@ -14,8 +14,10 @@ use crate::postgres::sql_text::quoted;
 const OLDEST: u32 = 14;
 const NEWEST: u32 = 18;
 
-/// The coordinator that holds the snapshot, and pg_dump.
-const SESSIONS_BESIDE_READERS: i64 = 2;
+/// The coordinator that holds the snapshot, pg_dump, and the one that looks for who waits for them.
+const SESSIONS_BESIDE_READERS: i64 = 3;
+/// Those of them that lock every table.
+const LOCKING_BESIDE_READERS: i64 = 2;
 /// A reader lets go of its locks after about this many tables.
 const TABLES_PER_READER: i64 = 300;
 /// Of one check, as many objects are named; the rest are counted.
@@ -191,7 +193,7 @@ fn locks(facts: &Facts, jobs: u32, tables: usize) -> Option<Finding> {
     let places = limits.max_locks_per_transaction * slots;
     let tables = i64::try_from(tables).unwrap_or(i64::MAX);
     let pairs =
-        tables.saturating_mul(SESSIONS_BESIDE_READERS).saturating_add(i64::from(jobs) * tables.min(TABLES_PER_READER));
+        tables.saturating_mul(LOCKING_BESIDE_READERS).saturating_add(i64::from(jobs) * tables.min(TABLES_PER_READER));
     let needed = tables.max(pairs / 2);
     let (severity, what) = match needed {
         _ if needed > places => (Severity::Error, "too small"),

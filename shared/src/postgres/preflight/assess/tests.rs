@@ -130,15 +130,15 @@ fn a_pooler_is_refused_with_the_way_round_it() {
 
 #[test]
 fn every_limit_of_connections_is_counted() {
-    let (severity, check, fix) = only(|f| f.limits.connections = 92);
+    let (severity, check, fix) = only(|f| f.limits.connections = 91);
     assert_eq!((severity, check), (Severity::Error, "connections"));
     assert!(fix.starts_with("use --jobs 3, or raise max_connections"), "{fix}");
     assert_eq!(only(|f| f.limits.connections = 97).2, "raise max_connections, or end idle sessions");
-    assert_eq!(findings(|f| f.limits.connections = 91), []);
+    assert_eq!(findings(|f| f.limits.connections = 90), []);
 
     let role = only(|f| (f.limits.role_connection_limit, f.limits.role_connections) = (5, 1));
     assert_eq!(role.1, "role_connections");
-    assert!(role.2.contains("ALTER ROLE \"lifeboat\" CONNECTION LIMIT 7"), "{}", role.2);
+    assert!(role.2.contains("ALTER ROLE \"lifeboat\" CONNECTION LIMIT 8"), "{}", role.2);
     let database = only(|f| f.limits.database_connection_limit = 10);
     assert_eq!(database.1, "database_connections");
     let superuser = findings(|f| {
