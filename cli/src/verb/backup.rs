@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use lifeboat::config::Floor;
 use lifeboat::config::open::Selected;
-use lifeboat::model::{Depth, Tier};
+use lifeboat::model::{Depth, Encoding, Tier};
 use lifeboat::ops::backup::{BackupOptions, BlockedDdl, backup};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, BackupSummary, LastVerdict, Run, VerifyReport};
@@ -66,6 +66,10 @@ pub struct Args {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     max_rate: Option<u64>,
 
+    /// How to read rows: text restores into changed columns, too; binary is easier on the server [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = copy_format())]
+    copy_format: Option<Encoding>,
+
     /// Stop cleanly after this time: 15m, 2h
     #[arg(long, value_name = "D", value_parser = duration)]
     deadline: Option<Duration>,
@@ -96,6 +100,13 @@ fn blocked_ddl() -> impl TypedValueParser<Value = BlockedDdl> {
     PossibleValuesParser::new(["yield", "hold"]).map(|text| match text.as_str() {
         "hold" => BlockedDdl::Hold,
         _ => BlockedDdl::Yield,
+    })
+}
+
+fn copy_format() -> impl TypedValueParser<Value = Encoding> {
+    PossibleValuesParser::new(["text", "binary"]).map(|text| match text.as_str() {
+        "binary" => Encoding::Binary,
+        _ => Encoding::Text,
     })
 }
 
@@ -137,6 +148,7 @@ fn options(args: Args, selected: &Selected, context: &Context) -> BackupOptions 
         jobs: args.jobs.unwrap_or(configured.jobs),
         level: args.level.unwrap_or(configured.level),
         max_rate_bytes_per_s: args.max_rate.or(configured.max_rate_bytes_per_s),
+        copy_format: args.copy_format.unwrap_or(configured.copy_format),
         adopt: args.adopt,
         blocked_ddl: args.blocked_ddl.unwrap_or(configured.blocked_ddl),
         read: args.read.unwrap_or(configured.read),

@@ -12,7 +12,7 @@ use super::units::{parse_rate, parse_size};
 use super::{Config, ConnectionSource, DatabaseConfig, Floor, MasterKeySource, TierConfig, VerifyConfig};
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Tier};
+use crate::model::{DatabaseName, Depth, Encoding, Tier};
 use crate::ops::backup::BlockedDdl;
 use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
@@ -179,6 +179,11 @@ fn database(mut section: Section, home: Option<&Path>) -> Result<DatabaseConfig>
         jobs: section.number("jobs", 1)?,
         level: section.number("level", 1)?,
         max_rate_bytes_per_s: section.parsed("max_rate", parse_rate)?,
+        copy_format: section.parsed("copy_format", |text| match text {
+            "text" => Ok(Encoding::Text),
+            "binary" => Ok(Encoding::Binary),
+            _ => Err(Error::usage("it is neither \"text\" nor \"binary\"")),
+        })?,
         read: section.parsed("read", |text| match text {
             "all" => Ok(ReadPolicy::All),
             "changed" => Ok(ReadPolicy::Changed),

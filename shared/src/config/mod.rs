@@ -19,7 +19,7 @@ use secrecy::SecretString;
 
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Tier};
+use crate::model::{DatabaseName, Depth, Encoding, Tier};
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::plan::unread::ReadPolicy;
@@ -84,6 +84,7 @@ pub struct DatabaseConfig {
     /// zstd's.
     pub level: Option<i32>,
     pub max_rate_bytes_per_s: Option<u64>,
+    pub copy_format: Option<Encoding>,
     pub read: Option<ReadPolicy>,
     pub read_all_every: Option<u32>,
     pub floor: Floor,

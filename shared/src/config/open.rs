@@ -143,6 +143,7 @@ impl Selected {
             jobs: settings.jobs.unwrap_or(defaults.jobs),
             level: settings.level.unwrap_or(defaults.level),
             max_rate_bytes_per_s: settings.max_rate_bytes_per_s,
+            copy_format: settings.copy_format.unwrap_or(defaults.copy_format),
             blocked_ddl: settings.blocked_ddl.unwrap_or_default(),
             read: settings.read.unwrap_or_default(),
             read_all_every: settings.read_all_every.unwrap_or(defaults.read_all_every),

@@ -225,6 +225,7 @@ fn toml_like() -> impl Strategy<Value = String> {
         "blocked_ddl",
         "level",
         "max_rate",
+        "copy_format",
         "read",
         "read_all_every",
     ]);

@@ -96,6 +96,9 @@ pub struct TableEntry {
     /// The condition that selected the rows, for an extension's configuration table.
     pub condition: Option<String>,
     pub encoding: Encoding,
+    /// It is binary because somebody asked for that, not because a row is too long for text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binary_by_choice: bool,
     /// Heap blocks in one range.
     pub range_blocks: u64,
     #[serde(flatten)]

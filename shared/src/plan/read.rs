@@ -50,6 +50,8 @@ pub struct Source<'a> {
     pub large_objects: &'a [LargeObject],
     /// Tables whose rows are known to be too long for text.
     pub too_long: &'a HashSet<TableName>,
+    /// The one to prefer where both can be restored anywhere.
+    pub encoding: Encoding,
     pub server_encoding: &'a str,
     pub is_replica: bool,
     pub block_bytes: u64,
@@ -83,6 +85,8 @@ pub struct PlannedTable {
     pub heap_bytes: u64,
     pub ranges: Ranges,
     pub encoding: Encoding,
+    /// It would be read as text, had nobody asked for binary.
+    pub is_binary_by_choice: bool,
     /// Why its rows can be read as text only.
     pub only_text: Option<String>,
 }
@@ -220,7 +224,11 @@ fn planned(relation: &Relation, condition: Option<String>, source: &Source<'_>) 
     let TableColumns { columns, generated, type_signature, is_text_fixed, unportable } =
         source.columns.get(&relation.oid).cloned().unwrap_or_default();
     let only_text = only_text(source, &unportable);
-    let is_binary = only_text.is_none() && source.too_long.contains(&relation.name);
+    let must_be_binary = only_text.is_none() && source.too_long.contains(&relation.name);
+    let is_binary_by_choice = only_text.is_none()
+        && !must_be_binary
+        && source.encoding == Encoding::Binary
+        && is_cheaper_in_binary(columns.iter().chain(&generated));
     let ranges = match relation.access_method.as_str() {
         "heap" => {
             let blocks = relation.heap_bytes.div_ceil(source.block_bytes);
@@ -242,9 +250,19 @@ fn planned(relation: &Relation, condition: Option<String>, source: &Source<'_>) 
         condition,
         heap_bytes: relation.heap_bytes,
         ranges,
-        encoding: if is_binary { Encoding::Binary } else { Encoding::Text },
+        encoding: if must_be_binary || is_binary_by_choice { Encoding::Binary } else { Encoding::Text },
+        is_binary_by_choice,
         only_text,
     }
+}
+
+/// Whole numbers and truth values are short as text and printed quickly, while each field has a length of four bytes in
+/// binary. All else (times, numerics, texts with their escapes, bytes) costs the server less in binary.
+fn is_cheaper_in_binary<'a>(columns: impl Iterator<Item = &'a Column>) -> bool {
+    const SHORT: [&str; 5] = ["smallint", "integer", "bigint", "oid", "boolean"];
+    let (short, others): (Vec<&Column>, Vec<&Column>) =
+        columns.partition(|column| SHORT.contains(&column.type_name.as_str()));
+    !others.is_empty() && short.len() <= others.len()
 }
 
 /// In binary, texts come in UTF-8, and some types' values mean nothing in another database.
@@ -275,6 +293,7 @@ fn large_objects(objects: &[LargeObject]) -> PlannedTable {
             first_oids: objects.chunks(LARGE_OBJECTS_PER_RANGE).map(|run| run[0].oid).collect(),
         },
         encoding: Encoding::Text,
+        is_binary_by_choice: false,
         only_text: Some("large objects are read in pages".to_owned()),
     }
 }
@@ -308,6 +327,7 @@ mod tests {
             roots: &roots,
             large_objects: &[],
             too_long: &HashSet::from([TableName::new("public", "wide")]),
+            encoding: Encoding::Text,
             server_encoding: "UTF8",
             is_replica,
             block_bytes: 8192,
@@ -353,6 +373,7 @@ mod tests {
             roots: &roots,
             large_objects: &[],
             too_long: &too_long,
+            encoding: Encoding::Text,
             server_encoding: "UTF8",
             is_replica: false,
             block_bytes: 8192,
@@ -362,6 +383,26 @@ mod tests {
             plan.tables.iter().map(|table| table.encoding).collect()
         };
         assert_eq!(encodings(&source), [Encoding::Text, Encoding::Binary]);
+        let by_choice = |source: &Source<'_>| -> Vec<bool> {
+            let plan = read_plan(source, &Selection::default()).unwrap();
+            plan.tables.iter().map(|table| table.is_binary_by_choice).collect()
+        };
+        assert_eq!(by_choice(&source), [false, false]);
+        let column = |type_name: &str| Column { name: "a".into(), type_name: type_name.into() };
+        let of = |types: &[&str]| {
+            let columns = types.iter().map(|name| column(name)).collect();
+            HashMap::from([(1, TableColumns { columns, ..TableColumns::default() })])
+        };
+        for (types, binary) in [
+            (&["bigint", "timestamp with time zone"][..], true),
+            (&["bigint", "integer", "numeric(10,2)"], false),
+            (&["text"], true),
+            (&["boolean"], false),
+            (&[], false),
+        ] {
+            let asked = Source { columns: &of(types), encoding: Encoding::Binary, ..source };
+            assert_eq!(by_choice(&asked), [binary, false], "{types:?}");
+        }
         let latin = Source { server_encoding: "LATIN1", ..source };
         assert_eq!(encodings(&latin), [Encoding::Text, Encoding::Text]);
         let named = Source { columns: &columns, server_encoding: "UTF8", ..latin };

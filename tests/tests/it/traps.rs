@@ -11,7 +11,8 @@ use lifeboat::ops::backup::{BackupOptions, BlockedDdl, backup};
 use lifeboat::ops::restore::RestoreOptions;
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, Event, Observer};
-use lifeboat_tests::{Bed, Server, TestDb};
+use lifeboat::plan::unread::ReadPolicy;
+use lifeboat_tests::{Bed, Server, TestDb, data};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -82,6 +83,47 @@ async fn a_value_too_long_for_text_is_backed_up_in_binary_and_comes_back() {
     assert_eq!(refused.kind(), ErrorKind::Preflight, "{refused}");
     assert!(refused.message().contains("public.wide") && refused.message().contains("regclass"), "{refused}");
     assert_eq!(rig.database().await.published().await.unwrap().len(), 2);
+}
+
+/// Binary on request: every built-in type, from the oldest server to the newest, and back to text when nobody asks any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_read_in_binary_where_that_was_asked_for_and_restore_on_every_version() {
+    let newest = Bed::get().server(18).await;
+    let source = Bed::get().server(14).await.create_database().await;
+    data::load_zoo_where(&source, |theme| theme == "types").await;
+    source
+        .sql(
+            "CREATE TABLE timed (id int PRIMARY KEY, at timestamptz, price numeric(12, 2), note text,
+                 gross numeric GENERATED ALWAYS AS (price * 2) STORED);
+             INSERT INTO timed SELECT i, 'epoch'::timestamptz + i * interval '1 minute', i / 7.0, E'a\\tb\\\\' || i
+                 FROM generate_series(1, 20000) i;
+             CREATE TABLE counted (a int, b bigint, c boolean);
+             INSERT INTO counted SELECT i, i, i % 2 = 0 FROM generate_series(1, 1000) i;
+             CREATE TABLE named (which regclass, note text);
+             INSERT INTO named VALUES ('timed', 'x')",
+        )
+        .await;
+    let rig = Rig::new().await;
+    let options = BackupOptions { copy_format: Encoding::Binary, read: ReadPolicy::Changed, ..rig.options().await };
+    let backup = rig.try_backup(&source, &options).await.unwrap();
+    for (table, encoding) in [("timed", Encoding::Binary), ("counted", Encoding::Text), ("named", Encoding::Text)] {
+        assert_eq!(rig.encoding(&backup, table).await, encoding, "{table}");
+    }
+    rig.require_whole(&backup).await;
+    let (copy, report) = rig.restore(&backup, &newest, &into(&source)).await;
+    assert!(report.proof.ok, "{report:?}");
+    let sum = "SELECT md5(string_agg(t::text, ' ' ORDER BY id)) FROM timed t";
+    let sum_of = async |db: &TestDb| db.client().await.query_one(sum, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(sum_of(&copy).await, sum_of(&source).await);
+
+    let unchanged = rig.try_backup(&source, &options).await.unwrap();
+    assert!(unchanged.unread_chunks > 0, "{unchanged:?}");
+    let manifest = rig.database().await.manifest(&unchanged.backup.id).await.unwrap();
+    assert_eq!(manifest.totals.new_chunks, 0);
+
+    let text = rig.backup(&source).await;
+    assert_eq!(rig.encoding(&text, "timed").await, Encoding::Text);
+    rig.require_whole(&text).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

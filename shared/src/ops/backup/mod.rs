@@ -83,6 +83,8 @@ pub struct BackupOptions {
     /// zstd's level.
     pub level: i32,
     pub max_rate_bytes_per_s: Option<u64>,
+    /// How rows are read where both ways can be restored anywhere and the other is not cheaper.
+    pub copy_format: Encoding,
     pub purpose: Purpose,
     /// Names the job, so that asking twice gives one backup; `None` asks for a new one.
     pub job: Option<String>,
@@ -117,6 +119,7 @@ impl BackupOptions {
             jobs: Self::DEFAULT_JOBS,
             level: Self::DEFAULT_LEVEL,
             max_rate_bytes_per_s: None,
+            copy_format: Encoding::Text,
             purpose: Purpose::Backup,
             job: None,
             actor_is_alone: false,
@@ -353,6 +356,7 @@ impl Attempt<'_> {
             roots: &catalog::partition_roots(client).await?,
             large_objects: &large_objects,
             too_long: &too_long,
+            encoding: self.options.copy_format,
             server_encoding: &self.source.identity().server_encoding,
             is_replica: self.source.identity().in_recovery,
             block_bytes: snapshot.block_bytes,

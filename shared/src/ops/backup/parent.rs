@@ -99,7 +99,8 @@ impl Parent {
 
     /// Tables that had rows too long for text: they are read in binary at once.
     pub fn too_long(&self) -> HashSet<TableName> {
-        let binary = self.catalogue.tables.iter().filter(|table| table.encoding == Encoding::Binary);
+        let is_forced = |table: &&TableEntry| table.encoding == Encoding::Binary && !table.binary_by_choice;
+        let binary = self.catalogue.tables.iter().filter(is_forced);
         binary.map(|table| table.name.clone()).collect()
     }
 

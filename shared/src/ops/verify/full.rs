@@ -286,6 +286,7 @@ mod tests {
             type_signature: String::new(),
             condition: None,
             encoding: Encoding::Text,
+            binary_by_choice: false,
             range_blocks: 256,
             tally: Tally::default(),
             parts: vec![],
