@@ -1,5 +1,6 @@
 -- Every type that is built from others or can change how its values print: a description of its own, the types it is built from,
--- whether its binary form means the same in another database (oids of types and objects do not, and who knows what an extension sends),
+-- whether its binary form is read again in another database, and means the same (oids of types and objects do not, who knows what an
+-- extension sends, and the server refuses an empty tsquery that it wrote itself),
 -- and whether its text can change only together with the description (what names an object or a role is renamed with it).
 SELECT t.oid,
        pg_catalog.concat_ws(':', t.typtype, t.typname, t.typelem, t.typbasetype, t.typtypmod, t.typoutput::pg_catalog.oid, r.rngsubtype, m.rngtypid,
@@ -12,7 +13,7 @@ SELECT t.oid,
            || ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
                     WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), NULL)::pg_catalog.oid[] AS built_from,
        t.typsend <> 0 AND t.typreceive <> 0 AND t.typtype <> 'c'
-           AND CASE WHEN t.oid >= 16384 THEN t.typtype <> 'b' ELSE t.typname !~ '^_?reg' END AS is_portable_in_binary,
+           AND CASE WHEN t.oid >= 16384 THEN t.typtype <> 'b' ELSE t.typname !~ '^_?(reg|tsquery$)' END AS is_portable_in_binary,
        CASE WHEN o.oid >= 16384 THEN o.provolatile = 'i' ELSE t.oid >= 16384 OR t.typname !~ '^_?(reg|aclitem$)' END AS is_fixed_in_text
 FROM pg_catalog.pg_type t
 JOIN pg_catalog.pg_proc o ON o.oid = t.typoutput
@@ -23,4 +24,4 @@ LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_type'::pg_catalog
     AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
 WHERE t.typtype <> 'p' AND (c.oid IS NULL OR c.relkind = 'c' OR c.relkind = 'r')
-  AND (t.oid >= 16384 OR t.typelem <> 0 OR t.typtype <> 'b' OR t.typsend = 0 OR t.typreceive = 0 OR t.typname ~ '^reg' OR t.typname = 'aclitem')
+  AND (t.oid >= 16384 OR t.typelem <> 0 OR t.typtype <> 'b' OR t.typsend = 0 OR t.typreceive = 0 OR t.typname ~ '^reg' OR t.typname IN ('aclitem', 'tsquery'))
