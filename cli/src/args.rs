@@ -104,6 +104,11 @@ pub enum Verb {
     Verify(verb::verify::Args),
     Restore(verb::restore::Args),
     Check(verb::check::Args),
+    Cleanup(verb::cleanup::Args),
+    Delete(verb::delete::Args),
+    Undelete(verb::delete::UndeleteArgs),
+    Hold(verb::hold::Args),
+    Release(verb::hold::ReleaseArgs),
     Completions(verb::completions::Args),
 }
 

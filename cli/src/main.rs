@@ -86,6 +86,11 @@ impl Verb {
             Self::List(args) => verb::list::run(args, context).await,
             Self::Show(args) => verb::show::run(args, context).await,
             Self::Check(args) => verb::check::run(args, context).await,
+            Self::Cleanup(args) => verb::cleanup::run(args, context).await,
+            Self::Delete(args) => verb::delete::run(args, context).await,
+            Self::Undelete(args) => verb::delete::run_undelete(args, context).await,
+            Self::Hold(args) => verb::hold::run(args, context).await,
+            Self::Release(args) => verb::hold::run_release(args, context).await,
             Self::Restore(args) => verb::restore::run(args, context).await,
             Self::Verify(args) => verb::verify::run(args, context).await,
             Self::Completions(args) => Ok(verb::completions::run(args)),
@@ -96,8 +101,9 @@ impl Verb {
     /// any point.
     fn stops_cleanly(&self) -> bool {
         match self {
-            Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) => true,
+            Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) | Self::Cleanup(_) => true,
             Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) | Self::Completions(_) => false,
+            Self::Delete(_) | Self::Undelete(_) | Self::Hold(_) | Self::Release(_) => false,
         }
     }
 }

@@ -1,14 +1,13 @@
-//! Says of every backup whether it stays. Nothing is deleted by this version: it has no rules of retention yet, and without
-//! a rule every backup is needed.
+//! Lets go of backups that no rule wants any more, and deletes for good what had its grace time. The only function that may
+//! delete.
 
-use lifeboat::Result;
-use lifeboat::model::{BackupId, DatabaseName, Finding, Tier};
-use lifeboat::ops::{ListFilter, list};
-use lifeboat_functions::{Deployment, Invocation, serve};
+use lifeboat::model::DatabaseName;
+use lifeboat::notify::Severity;
+use lifeboat::ops::cleanup::Confirmed;
+use lifeboat::ops::{CleanupReport, cleanup};
+use lifeboat::{Error, Result};
+use lifeboat_functions::{Deployment, Invocation, Scope, Unit, serve};
 use serde::{Deserialize, Serialize};
-
-const NO_RULE: &str = "this version has no rules of retention, so nothing expires";
-const HELD: &str = "held";
 
 /// `docs/events/cleanup.schema.json`
 #[derive(Debug, Deserialize)]
@@ -18,25 +17,13 @@ struct Input {
     dry_run: bool,
     /// All of the vault, where none is named.
     database: Option<DatabaseName>,
+    /// So many backups of this database may expire, as somebody saw in a dry run.
+    confirm_expiring: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
 struct Answer {
-    dry_run: bool,
-    keep: Vec<Kept>,
-    expire: Vec<Kept>,
-    deleted_bytes: u64,
-    /// Records of the vault that could not be read: what they say of backups is not known.
-    problems: Vec<Finding>,
-}
-
-#[derive(Debug, Serialize)]
-struct Kept {
-    id: BackupId,
-    database: DatabaseName,
-    tier: Tier,
-    stored_bytes: u64,
-    reasons: Vec<&'static str>,
+    databases: Vec<CleanupReport>,
 }
 
 #[tokio::main]
@@ -45,20 +32,65 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 async fn run(deployment: &Deployment, input: Input, invocation: &Invocation) -> Result<Answer> {
-    input.database.iter().for_each(|database| invocation.is_about(database, None));
+    if input.confirm_expiring.is_some() && input.database.is_none() {
+        return Err(Error::usage("confirm_expiring is about one database").hint("say which, with \"database\""));
+    }
     let vault = deployment.vault().await?;
-    let listing = list(&vault, input.database.as_ref(), &ListFilter::default()).await?;
-    let keep: Vec<Kept> = listing
-        .backups
-        .into_iter()
-        .map(|backup| Kept {
-            id: backup.id,
-            database: backup.database,
-            tier: backup.tier,
-            stored_bytes: backup.stored_bytes,
-            reasons: [NO_RULE].into_iter().chain(backup.held.then_some(HELD)).collect(),
-        })
-        .collect();
-    tracing::info!(kept = keep.len(), expired = 0, dry_run = input.dry_run, "cleaned up");
-    Ok(Answer { dry_run: input.dry_run, keep, expire: Vec::new(), deleted_bytes: 0, problems: listing.problems })
+    let names = match input.database {
+        Some(named) => vec![named],
+        None => vault.databases().await?,
+    };
+    let confirmed = input.confirm_expiring.map_or(Confirmed::Nothing, Confirmed::Count);
+    let options = deployment.config.cleanup_options(input.dry_run, confirmed);
+    let (mut databases, mut failed) = (Vec::new(), None);
+    for name in names {
+        invocation.is_about(&name, None);
+        let cleaned = async { cleanup(&vault.database(&name).await?, &options, &invocation.run).await };
+        match cleaned.await {
+            Ok(report) => {
+                tell(deployment, invocation, &report).await;
+                failed = report.refusal().filter(|_| !report.dry_run).or(failed);
+                databases.push(report);
+            }
+            // The other databases are not to pay for this one.
+            Err(error) => {
+                let error = error.context(&name);
+                tracing::error!(%error, "not cleaned up");
+                failed = Some(error);
+            }
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Answer { databases }),
+    }
+}
+
+async fn tell(deployment: &Deployment, invocation: &Invocation, report: &CleanupReport) {
+    let sweep = &report.sweep;
+    tracing::info!(
+        kept = report.plan.kept().count(),
+        expired = report.plan.expiring().count(),
+        deleted = sweep.deleted_backups.len(),
+        freed_bytes = sweep.freed_bytes,
+        dry_run = report.dry_run,
+        "cleaned up"
+    );
+    if report.dry_run {
+        return;
+    }
+    if let Some(refused) = report.refusal() {
+        let title = format!("cleanup of {} waits for a word", report.database);
+        let text = format!(
+            "{}. See it with {{\"dry_run\": true}}; if it is meant, invoke the function with {{\"database\": \"{}\", \
+             \"confirm_expiring\": {}}}",
+            refused.message(),
+            report.database,
+            report.plan.expiring().count()
+        );
+        let alert = invocation.alert(deployment, "cleanup_refused", Severity::Critical, title, text);
+        deployment.tell(&alert).await;
+    }
+    let scope = Scope { database: Some(&report.database), tier: None };
+    deployment.measure(scope, &[("FreedBytes", Unit::Bytes, sweep.freed_bytes as f64)]);
 }

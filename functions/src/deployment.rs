@@ -64,6 +64,11 @@ impl Deployment {
         emit(&self.settings.stack, scope, metrics);
     }
 
+    /// Tells people something that is no failure of the function.
+    pub async fn tell(&self, alert: &Alert) {
+        alarm::raise(self, alert).await;
+    }
+
     /// Tells people something good, if they want to hear that, too.
     pub async fn tell_success(&self, alert: &Alert) {
         if self.settings.notify_success {

@@ -300,7 +300,8 @@ class Story(unittest.TestCase):
     def test_05_cleanup_and_watch_look_at_all_of_it(self):
         kept = self.site.answer("cleanup", {**self.scheduled("CleanupSchedule"), "dry_run": True})
         # Two daily backups, and the safety backup of what was replaced.
-        self.assertEqual((len(kept["keep"]), kept["expire"], kept["problems"]), (3, [], []))
+        outcomes = [one["outcome"] for database in kept["databases"] for one in database["decisions"]]
+        self.assertEqual(outcomes, ["keep"] * 3)
         watched = self.site.answer("watch", self.scheduled("WatchSchedule"))["databases"]
         self.assertEqual([one["database"] for one in watched], ["crm", "shop"])
         self.assertTrue(all(one["last_verified_at"] and not one["late"] for one in watched), watched)
@@ -408,7 +409,8 @@ class Story(unittest.TestCase):
             "backup": {**no_deleting, **no_restores, "start cleanup": invoke("cleanup")},
             "validate": {**nothing_new, **no_deleting, **no_databases, **no_backups},
             "cleanup": {
-                **nothing_new, **no_databases, **no_restores, **no_backups, "delete the format": delete("lifeboat/format/1.json")
+                **nothing_new, **no_databases, **no_restores, **no_backups, "delete the format": delete("lifeboat/format/1.json"),
+                "delete a key": delete("lifeboat/databases/shop/keyring/x"),
             },
             "restore": {**no_deleting, **no_databases, **no_backups, "write the format": put("lifeboat/format/2.json")},
             "watch": {

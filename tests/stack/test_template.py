@@ -48,7 +48,8 @@ OWN = {
     },
     "Cleanup": {
         ("", "s3:PutObject", "vault:databases/*/tombstones/*"),
-        ("", "s3:DeleteObject", "vault:databases/*"),
+        ("", "s3:DeleteObject", "vault:databases/*/backups/*"),
+        ("", "s3:DeleteObject", "vault:databases/*/pool/*"),
         WRITES,
     },
     "Restore": {

@@ -2,8 +2,11 @@
 
 pub mod backup;
 pub mod check;
+pub mod cleanup;
 pub mod completions;
+pub mod delete;
 pub mod doctor;
+pub mod hold;
 pub mod init;
 pub mod list;
 pub mod restore;

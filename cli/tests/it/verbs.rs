@@ -216,3 +216,41 @@ async fn a_vault_in_s3_does_all_that_a_folder_does() {
     drop(Bed::get().server(17).await.adopt_database(&copy));
     assert_eq!(restored["proof"]["tables_equal"], 2);
 }
+
+#[tokio::test]
+async fn what_is_let_go_or_deleted_comes_back_when_somebody_says_so() {
+    let database = small_database().await;
+    let mut shell = Shell::with_vault(&database).await;
+    shell.set("LIFEBOAT_TIERS__DAILY__KEEP_LAST", "1");
+    shell.set("LIFEBOAT_TIERS__DAILY__KEEP_AT_LEAST", "1");
+    let (old, new) = (shell.backup(&["--tier", "daily"]), shell.backup(&["--tier", "daily"]));
+    shell.run(&["verify", &old, &new, "--depth", "quick"]).succeeded();
+    let listed = |arguments: &[&str]| -> Vec<String> {
+        let listed = shell.run(&[&["list", "--json"], arguments].concat()).succeeded().json();
+        listed.as_array().unwrap().iter().map(|backup| text(&backup["id"])).collect()
+    };
+    let dry = shell.run(&["cleanup", "--dry-run"]).succeeded();
+    assert!(dry.stdout.contains("1 backup stays, 1 would be let go"), "{}", dry.stdout);
+    assert!(dry.stdout.contains("not among the last 1"), "{}", dry.stdout);
+    assert_eq!(listed(&[]), [new.clone(), old.clone()]);
+
+    let report = shell.run(&["cleanup", "--json"]).succeeded().json();
+    assert_eq!((&report[0]["sweep"]["waiting"][0]["backup"], &report[0]["refused"]), (&old.clone().into(), &().into()));
+    assert_eq!((listed(&[]), listed(&["--all"]).len()), (vec![new.clone()], 2));
+    shell.run(&["hold", &old, "--reason", "audit", "--until", "1d"]).succeeded();
+    assert_eq!(listed(&[]).len(), 2);
+    shell.run(&["cleanup"]).succeeded();
+    assert_eq!(listed(&[]).len(), 2);
+    shell.run(&["delete", &old]).failed(7);
+    shell.run(&["release", &old]).succeeded();
+    shell.run(&["release", &old]).failed(9);
+
+    shell.run(&["delete", &new]).failed(10);
+    shell.run(&["delete", &new, "--yes"]).succeeded();
+    assert_eq!(listed(&[]), std::slice::from_ref(&old));
+    let back = shell.run(&["undelete", &new, "--json"]).succeeded().json();
+    assert_eq!(back[0], serde_json::json!({"id": new, "database": database.name(), "deleted": false, "until": null}));
+    assert_eq!(listed(&[]).len(), 2);
+    shell.run(&["hold", &new, "--reason", "  "]).failed(2);
+    shell.run(&["hold", &new, "--reason", "late", "--until", "2020-01-01"]).failed(2);
+}

@@ -6,17 +6,56 @@ use crate::backup::shop;
 use crate::stack::Stack;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cleanup_says_of_every_backup_whether_it_stays_and_changes_nothing() {
+async fn a_cleanup_lets_go_of_what_no_rule_wants_and_waits_for_a_word_when_that_is_most() {
+    let db = shop().await;
+    let stack = Stack::of(&db).await;
+    let (backup, validate) = (stack.sandbox("backup").await, stack.sandbox("validate").await);
+    for _ in 0..6 {
+        let made = backup.invoke(&json!({"tier": "daily"})).await.answer();
+        validate.invoke(&json!({"id": made["id"]})).await.answer();
+    }
+    // The store counts whole seconds, and what is newer than its time takes no other's place.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let keep = |number| [("LIFEBOAT_TIERS__DAILY__KEEP_LAST", number), ("LIFEBOAT_TIERS__DAILY__KEEP_AT_LEAST", "1")];
+    let outcomes = |answer: &serde_json::Value, wanted: &str| {
+        let decisions = answer["databases"][0]["decisions"].as_array().unwrap().clone();
+        decisions.iter().filter(|decision| decision["outcome"] == wanted).count()
+    };
+    let sandbox = stack.sandbox_with("cleanup", &keep("5")).await;
+    let dry = sandbox.invoke(&json!({"dry_run": true})).await.answer();
+    assert_eq!((outcomes(&dry, "keep"), outcomes(&dry, "expire"), stack.listed().await.len()), (5, 1, 6));
+    let answer = sandbox.invoke(&json!({})).await.answer();
+    assert_eq!(answer["databases"][0]["sweep"]["waiting"].as_array().unwrap().len(), 1);
+    assert_eq!(stack.listed().await.len(), 5);
+    assert_eq!(sandbox.metric("FreedBytes"), [0.0]);
+    let again = sandbox.invoke(&json!({"database": "shop"})).await.answer();
+    assert_eq!((outcomes(&again, "expire"), outcomes(&again, "leaving")), (0, 1));
+
+    let sandbox = stack.sandbox_with("cleanup", &keep("1")).await;
+    assert_eq!(sandbox.invoke(&json!({})).await.error().0, "confirmation_needed");
+    let alerts = stack.alerts(1).await;
+    let told =
+        alerts.iter().any(|alert| alert["body"]["Message"].as_str().unwrap().contains(r#""kind":"cleanup_refused""#));
+    assert!(told, "{alerts:?}");
+    assert_eq!(sandbox.invoke(&json!({"confirm_expiring": 4})).await.error().0, "usage");
+    let miscounted = json!({"database": "shop", "confirm_expiring": 3});
+    assert_eq!(sandbox.invoke(&miscounted).await.error().0, "confirmation_needed");
+    assert_eq!(stack.listed().await.len(), 5);
+    sandbox.invoke(&json!({"database": "shop", "confirm_expiring": 4})).await.answer();
+    assert_eq!(stack.listed().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cleanup_of_one_backup_keeps_it_and_says_why() {
     let db = shop().await;
     let stack = Stack::of(&db).await;
     let made = stack.sandbox("backup").await.invoke(&json!({"tier": "daily"})).await.answer();
     let sandbox = stack.sandbox("cleanup").await;
     for event in [json!({}), json!({"dry_run": true}), json!({"database": "shop"})] {
         let answer = sandbox.invoke(&event).await.answer();
-        assert_eq!((&answer["expire"], &answer["deleted_bytes"]), (&json!([]), &json!(0)));
-        let keep = &answer["keep"][0];
-        assert_eq!((&keep["id"], &keep["tier"]), (&made["id"], &json!("daily")));
-        assert_eq!(keep["reasons"].as_array().unwrap().len(), 1);
+        let kept = &answer["databases"][0]["decisions"][0];
+        assert_eq!((&kept["backup"], &kept["tier"], &kept["outcome"]), (&made["id"], &json!("daily"), &json!("keep")));
+        assert_eq!(kept["reasons"][0]["because"], "unverified");
     }
     assert_eq!(stack.listed().await.len(), 1);
     assert_eq!(sandbox.invoke(&json!({"dry_rnu": true})).await.error().0, "usage");

@@ -1,19 +1,25 @@
 //! Every key there is, and what its value may be.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::section::{Section, Written};
 use super::tree::{Origin, Table};
-use super::units::{parse_rate, parse_size};
-use super::{Config, ConnectionSource, DatabaseConfig, Floor, MasterKeySource, TierConfig, VerifyConfig};
+use super::units::{parse_duration, parse_rate, parse_size};
+use super::{
+    Config, ConnectionSource, DatabaseConfig, Floor, MasterKeySource, RetentionConfig, TierConfig, TierKeep,
+    VerifyConfig,
+};
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, Encoding, Tier};
 use crate::ops::backup::BlockedDdl;
+use crate::plan::retention::TierRules;
 use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
 
@@ -93,6 +99,8 @@ pub fn config(tree: Table, variables: Variables, home: Option<&Path>) -> Result<
         database_url,
         databases: databases(&mut top, home)?,
         tiers: tiers(&mut top)?,
+        retention: retention(&mut top)?,
+        time_zone: top.parsed("time_zone", time_zone)?,
         verify: verify(&mut top, home)?,
         pg_dump: top.text("pg_dump")?.map(|written| written.resolve(expand(&written.text, home))),
         has_pg_variables: false,
@@ -235,11 +243,58 @@ fn tiers(top: &mut Section) -> Result<BTreeMap<Tier, TierConfig>> {
 }
 
 fn tier(mut section: Section) -> Result<TierConfig> {
-    let tier =
-        TierConfig { schedule: section.parsed("schedule", schedule)?, keep_last: section.number("keep_last", 1)? };
+    let schedule = section.parsed("schedule", schedule)?;
+    let keep = keep(&mut section)?;
     section.not_yet("storage", "every tier shares the database's pool of packs: remove this key")?;
     section.finish()?;
-    Ok(tier)
+    Ok(TierConfig { schedule, keep })
+}
+
+fn keep(section: &mut Section) -> Result<TierKeep> {
+    let all = section.text("keep")?;
+    let at_least = section.number("keep_at_least", 1)?.and_then(NonZeroU32::new);
+    let mut count = |key| Ok::<u32, Error>(section.number(key, 1)?.unwrap_or(0));
+    let rules = TierRules {
+        keep_last: count("keep_last")?,
+        keep_hourly: count("keep_hourly")?,
+        keep_daily: count("keep_daily")?,
+        keep_weekly: count("keep_weekly")?,
+        keep_monthly: count("keep_monthly")?,
+        keep_yearly: count("keep_yearly")?,
+        keep_for: section.parsed("keep_for", parse_duration)?,
+        keep_at_least: at_least.unwrap_or(TierRules::NONE.keep_at_least),
+    };
+    match (all, at_least) {
+        (Some(all), _) if all.text != "all" => Err(all
+            .error("can only be \"all\"")
+            .hint("or say how many: keep_last = 30, keep_for = \"90d\", keep_daily = 7")),
+        (Some(all), _) if !rules.is_empty() => Err(all
+            .error("stands beside a rule that lets backups go")
+            .hint("keep all, or keep_last, keep_for, keep_daily, …, but not both")),
+        (Some(_), _) => Ok(TierKeep::All),
+        (None, _) if !rules.is_empty() => Ok(TierKeep::Rules(rules)),
+        (None, Some(at_least)) => Ok(TierKeep::AtLeast(at_least)),
+        (None, None) => Ok(TierKeep::AsPreset),
+    }
+}
+
+fn retention(top: &mut Section) -> Result<RetentionConfig> {
+    let Some(mut section) = top.section("retention")? else { return Ok(RetentionConfig::default()) };
+    let retention = RetentionConfig {
+        preset: section.parsed("preset", str::parse)?.unwrap_or_default(),
+        unverified_for: section.parsed("unverified_for", parse_duration)?,
+        partial_for: section.parsed("partial_for", parse_duration)?,
+        safety_for: section.parsed("safety_for", parse_duration)?,
+        max_share_percent: section.number("max_share_percent", 1)?.map(|percent: u8| percent.min(100)),
+    };
+    section.finish()?;
+    Ok(retention)
+}
+
+fn time_zone(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name).map_err(|error| {
+        Error::usage("it is not a time zone").hint("use a name such as Europe/Berlin, or UTC").because(error)
+    })
 }
 
 fn schedule(text: &str) -> Result<String> {

@@ -13,8 +13,11 @@ mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use crate::aws::SecretReference;
@@ -22,6 +25,9 @@ use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, Encoding, Tier};
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
+use crate::ops::cleanup::{CleanupOptions, Confirmed};
+use crate::plan::retention::guard::Limits;
+use crate::plan::retention::{Policy, Preset, TierRules};
 use crate::plan::unread::ReadPolicy;
 use section::nearest;
 use tree::{PREFIX, Table};
@@ -41,6 +47,9 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     pub databases: BTreeMap<DatabaseName, DatabaseConfig>,
     pub tiers: BTreeMap<Tier, TierConfig>,
+    pub retention: RetentionConfig,
+    /// Where days, weeks, months and years begin; UTC where nothing is said.
+    pub time_zone: Option<TimeZone>,
     pub verify: VerifyConfig,
     /// The `pg_dump` to use; `None` looks for one.
     pub pg_dump: Option<PathBuf>,
@@ -112,12 +121,36 @@ impl Floor {
     }
 }
 
-/// `[tiers.NAME]`: read and checked, for later versions to act on.
+/// `[tiers.NAME]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TierConfig {
-    /// Five fields, as in crontab.
+    /// Five fields, as in crontab; read and checked, for later versions to act on.
     pub schedule: Option<String>,
-    pub keep_last: Option<u32>,
+    pub keep: TierKeep,
+}
+
+/// What a tier says about its backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TierKeep {
+    /// What the preset says.
+    #[default]
+    AsPreset,
+    /// `keep = "all"`
+    All,
+    /// In the place of the preset's rules.
+    Rules(TierRules),
+    /// The preset's rules with another least number.
+    AtLeast(NonZeroU32),
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetentionConfig {
+    pub preset: Preset,
+    pub unverified_for: Option<Duration>,
+    pub partial_for: Option<Duration>,
+    pub safety_for: Option<Duration>,
+    pub max_share_percent: Option<u8>,
 }
 
 /// `[verify]`
@@ -178,13 +211,41 @@ impl Config {
 
     /// Settings that are understood but not acted on by this version, for people to know.
     pub fn not_acted_on(&self) -> Vec<String> {
-        let of_tier = |(name, tier): (&Tier, &TierConfig)| {
-            let schedule =
-                tier.schedule.as_ref().map(|_| format!("tiers.{name}.schedule: start backups yourself (cron)"));
-            let keep = tier.keep_last.map(|_| format!("tiers.{name}.keep_last: every backup is kept"));
-            [schedule, keep]
-        };
-        self.tiers.iter().flat_map(of_tier).flatten().collect()
+        let scheduled = self.tiers.iter().filter(|(_, tier)| tier.schedule.is_some());
+        scheduled.map(|(name, _)| format!("tiers.{name}.schedule: start backups yourself (cron)")).collect()
+    }
+
+    /// How long backups are wanted: the preset, and what the tiers say instead.
+    pub fn policy(&self) -> Policy {
+        let RetentionConfig { preset, unverified_for, partial_for, safety_for, .. } = self.retention;
+        let mut policy = preset.policy();
+        for (name, tier) in &self.tiers {
+            match tier.keep {
+                TierKeep::AsPreset => {}
+                TierKeep::All => drop(policy.tiers.remove(name)),
+                TierKeep::Rules(rules) => drop(policy.tiers.insert(name.clone(), rules)),
+                TierKeep::AtLeast(keep_at_least) => {
+                    policy.tiers.entry(name.clone()).and_modify(|rules| rules.keep_at_least = keep_at_least);
+                }
+            }
+        }
+        policy.unverified_for = unverified_for.unwrap_or(policy.unverified_for);
+        policy.partial_for = partial_for.unwrap_or(policy.partial_for);
+        policy.safety_for = safety_for.unwrap_or(policy.safety_for);
+        policy
+    }
+
+    /// A cleanup as it is configured.
+    pub fn cleanup_options(&self, dry_run: bool, confirmed: Confirmed) -> CleanupOptions {
+        let defaults = Limits::default();
+        let max_share_percent = self.retention.max_share_percent.unwrap_or(defaults.max_share_percent);
+        CleanupOptions {
+            policy: self.policy(),
+            zone: self.time_zone.clone().unwrap_or(TimeZone::UTC),
+            limits: Limits { max_share_percent, ..defaults },
+            dry_run,
+            confirmed,
+        }
     }
 }
 

@@ -43,7 +43,7 @@ fn a_variable_wins_over_the_file() {
     assert_eq!(config.vault.as_deref(), Some("s3://two"));
     assert_eq!(shop(&config).jobs, Some(8));
     assert_eq!(shop(&config).exclude_table_data, ["audit.*", "log"]);
-    assert_eq!(config.tiers[&"daily".parse().unwrap()].keep_last, Some(30));
+    assert_eq!(config.tiers[&"daily".parse().unwrap()].keep, TierKeep::Rules(TierRules::last(30)));
 }
 
 #[test]
@@ -81,7 +81,53 @@ fn features_that_do_not_exist_are_not_promised() {
         assert!(hint.contains("remove this"), "{hint}");
     }
     let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
-    assert_eq!(config.not_acted_on().len(), 2);
+    assert_eq!(config.not_acted_on().len(), 1);
+}
+
+#[test]
+fn what_a_tier_says_stands_in_the_place_of_the_presets_rules_for_it() {
+    let policy = |text: &str, variables: &[(&str, &str)]| read(text, variables).unwrap().policy();
+    let rules = |policy: &Policy, tier: &str| policy.tiers.get(&tier.parse::<Tier>().unwrap()).copied();
+    assert_eq!(policy("", &[]), Preset::Standard.policy());
+    let own = policy(
+        "time_zone = 'Europe/Berlin'
+         [retention]
+         preset = 'gfs'
+         unverified_for = '3d'
+         [tiers.daily]
+         keep_for = '90d'
+         [tiers.hourly]
+         keep_at_least = 9
+         [tiers.weekly]
+         keep = 'all'
+         [tiers.nightly]
+         keep_last = 2
+         keep_yearly = 5",
+        &[("LIFEBOAT_TIERS__MONTHLY__KEEP_LAST", "4")],
+    );
+    assert_eq!(rules(&own, "daily"), Some(TierRules::days(90)));
+    let hourly = rules(&Preset::Gfs.policy(), "hourly").unwrap();
+    assert_eq!(rules(&own, "hourly"), Some(TierRules { keep_at_least: NonZeroU32::new(9).unwrap(), ..hourly }));
+    assert_eq!(rules(&own, "weekly"), None);
+    assert_eq!(rules(&own, "nightly"), Some(TierRules { keep_yearly: 5, ..TierRules::last(2) }));
+    assert_eq!(rules(&own, "monthly"), Some(TierRules::last(4)));
+    assert_eq!(own.unverified_for, Duration::from_secs(3 * 86_400));
+    assert_eq!(own.safety_for, Preset::Gfs.policy().safety_for);
+}
+
+#[test]
+fn a_rule_of_retention_that_makes_no_sense_is_refused() {
+    for text in [
+        "[tiers.daily]\nkeep_last = 0",
+        "[tiers.daily]\nkeep = 'most'",
+        "[tiers.daily]\nkeep = 'all'\nkeep_last = 3",
+        "[tiers.daily]\nkeep_for = 'a while'",
+        "[retention]\npreset = 'grandfather'",
+        "time_zone = 'Mars/Olympus'",
+    ] {
+        let (message, hint) = refusal(text, &[]);
+        assert!(message.contains("lifeboat.toml:"), "{message}: {hint}");
+    }
 }
 
 #[test]
@@ -216,6 +262,11 @@ fn toml_like() -> impl Strategy<Value = String> {
         "tiers",
         "tiers.daily",
         "keep_last",
+        "keep",
+        "keep_for",
+        "retention",
+        "preset",
+        "time_zone",
         "verify",
         "after_backup",
         "notify",

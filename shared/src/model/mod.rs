@@ -19,8 +19,8 @@ pub use manifest::{
     Totals,
 };
 pub use record::{
-    Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome, VaultFormat,
-    Verdict, VerdictSummary, WrappedKey,
+    Cause, Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome,
+    VaultFormat, Verdict, VerdictSummary, WrappedKey,
 };
 pub use rows::Encoding;
 pub use tally::{Fingerprint, Tally};

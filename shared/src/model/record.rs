@@ -158,9 +158,20 @@ pub struct Tombstone {
     pub database: DatabaseName,
     pub backup: BackupId,
     pub number: u32,
+    pub cause: Cause,
     pub reason: String,
     pub by: String,
     pub at: Timestamp,
+}
+
+/// Why a backup shall go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// No rule wants it any more. What a rule comes to want again is called back.
+    Retention,
+    /// Somebody deleted it, or it should never have been published.
+    Deletion,
 }
 
 /// What became of a tombstone.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::error::Result;
 use crate::model::{
-    BackupId, Catalogue, ClusterIdentity, Collation, DatabaseIdentity, DatabaseProperties, Depth, Hold, HoldRelease,
-    Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Tombstone, ToolVersions,
-    Totals, Verdict, WrappedKey,
+    BackupId, Catalogue, Cause, ClusterIdentity, Collation, DatabaseIdentity, DatabaseProperties, Depth, Hold,
+    HoldRelease, Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Tombstone,
+    ToolVersions, Totals, Verdict, WrappedKey,
 };
 use crate::store::memory::MemoryStore;
 use crate::vault::keys::MasterKey;
@@ -61,12 +62,21 @@ impl Backup {
     }
 
     pub async fn publish(self, db: &DatabaseVault) -> BackupId {
-        let catalogue = store_catalogue(db).await;
+        let manifest = self.store(db).await.unwrap();
+        db.publish(&manifest).await.unwrap();
+        manifest.id
+    }
+
+    /// All but the manifest.
+    pub async fn store(mut self, db: &DatabaseVault) -> Result<Manifest> {
+        self.packs.sort();
+        self.packs.dedup();
+        let catalogue = store_catalogue(db).await?;
         let entry = |pack| PackEntry { pack, size_bytes: 1, origin: PackOrigin::New };
         let list = Bytes::from(PackList(self.packs.into_iter().map(entry).collect()).to_bytes());
         let pack_list = pack::pack_id(&list);
-        db.put_pack(pack_list, list.clone()).await.unwrap();
-        let manifest = Manifest {
+        db.put_pack(pack_list, list.clone()).await?;
+        Ok(Manifest {
             vault: db.vault.id(),
             database: db.name.clone(),
             id: self.id.clone(),
@@ -97,20 +107,18 @@ impl Backup {
             key: db.current_keys().id,
             wrapped_key: WrappedKey::Master { sealed: String::new() },
             tools: ToolVersions { lifeboat: "0".to_owned(), pg_dump: "0".to_owned() },
-        };
-        db.publish(&manifest).await.unwrap();
-        self.id
+        })
     }
 }
 
-async fn store_catalogue(db: &DatabaseVault) -> PieceRef {
+async fn store_catalogue(db: &DatabaseVault) -> Result<PieceRef> {
     let plaintext = serde_json::to_vec(&catalogue()).unwrap();
     let keys = db.current_keys();
     let id = content_id(keys, PieceKind::Catalogue, &plaintext);
     let sealed = Sealer::new(keys, 1).unwrap().seal(PieceKind::Catalogue, id, &plaintext).unwrap();
     let (length, pack) = (sealed.bytes.len() as u64, pack::pack_id(&sealed.bytes));
-    db.put_pack(pack, sealed.bytes.into()).await.unwrap();
-    PieceRef { id, pack, offset: 0, length, plaintext_bytes: plaintext.len() as u64 }
+    db.put_pack(pack, sealed.bytes.into()).await?;
+    Ok(PieceRef { id, pack, offset: 0, length, plaintext_bytes: plaintext.len() as u64 })
 }
 
 fn catalogue() -> Catalogue {
@@ -194,6 +202,7 @@ pub fn tombstone(db: &DatabaseVault, id: &BackupId) -> Tombstone {
         database: db.name.clone(),
         backup: id.clone(),
         number: 1,
+        cause: Cause::Deletion,
         reason: "test".to_owned(),
         by: "test".to_owned(),
         at: Timestamp::now(),

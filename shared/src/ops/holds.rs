@@ -1,13 +1,14 @@
-//! Reading holds: each is a record, and so is its release. Neither counts before it is proven.
+//! Holds: what is held is not deleted, whatever any rule says. Each is a record, and so is its release. Neither counts before it
+//! is proven.
 
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Hold, HoldRelease};
-use crate::store;
-use crate::vault::DatabaseVault;
+use crate::store::{self, Put};
+use crate::vault::{DatabaseVault, Motive};
 
 const READS_AT_ONCE: usize = 16;
 
@@ -31,6 +32,85 @@ pub struct FoundHold {
     /// As the key says it; `None` for a key that is no hold's.
     pub backup: Option<BackupId>,
     pub state: Result<HoldState>,
+}
+
+/// Holds a backup: it stays until the hold is released, or `until` has come. A backup that is on its way out is called back.
+///
+/// Errors: `NotFound`; `Usage` for an end that has passed; `Conflict` when the backup is condemned: then nothing holds it.
+pub async fn hold(db: &DatabaseVault, backup: &BackupId, until: Option<Timestamp>, motive: Motive<'_>) -> Result<Hold> {
+    let now = db.vault.now().await?;
+    if let Some(until) = until.filter(|until| *until <= now) {
+        return Err(Error::usage(format!("a hold until {until} would be over already")));
+    }
+    require_published(db, backup).await?;
+    let hold = Hold {
+        vault: db.vault.id(),
+        database: db.name.clone(),
+        backup: backup.clone(),
+        hold: new_name(),
+        reason: motive.reason.to_owned(),
+        by: motive.by.to_owned(),
+        at: now,
+        until,
+    };
+    write(db, "hold", &db.layout.hold(backup, &hold.hold), &hold).await?;
+    // It counts from here on, unless the sweep was faster.
+    db.call_back(backup, motive).await?;
+    require_published(db, backup).await?;
+    Ok(hold)
+}
+
+/// Releases the hold of this name, or every hold on the backup; gives those that were in force.
+///
+/// Errors: `NotFound` when there is none; `Verification` for a hold that cannot be read.
+pub async fn release(
+    db: &DatabaseVault,
+    backup: &BackupId,
+    name: Option<&str>,
+    motive: Motive<'_>,
+) -> Result<Vec<HoldState>> {
+    let now = db.vault.now().await?;
+    let mut released = Vec::new();
+    for found in read_holds(db, &db.layout.holds(backup)).await? {
+        let mut state = found.state?;
+        if !state.is_in_force(now) || name.is_some_and(|name| name != state.hold.hold) {
+            continue;
+        }
+        let Hold { vault, database, backup, hold, .. } = state.hold.clone();
+        let key = db.layout.hold_release(&backup, &hold);
+        let (reason, by) = (motive.reason.to_owned(), motive.by.to_owned());
+        write(db, "release", &key, &HoldRelease { vault, database, backup, hold, reason, by, at: now }).await?;
+        state.released = true;
+        released.push(state);
+    }
+    if released.is_empty() {
+        let named = name.map(|name| format!(" named {name:?}")).unwrap_or_default();
+        return Err(Error::not_found(format!("{backup} has no hold{named} in force"))
+            .hint(format!("`lifeboat show {backup}` lists its holds")));
+    }
+    Ok(released)
+}
+
+/// A record that was there already says the same: of a hold that is its random name's doing, of a release its purpose.
+async fn write(db: &DatabaseVault, kind: &str, key: &str, record: &impl Serialize) -> Result<()> {
+    match db.write_record(kind, key, record).await? {
+        Put::Created | Put::Exists => Ok(()),
+    }
+}
+
+async fn require_published(db: &DatabaseVault, backup: &BackupId) -> Result<()> {
+    match db.store().head(&db.layout.manifest(backup)).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Error::not_found(format!("there is no backup {backup} of {}", db.name)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Short enough to be typed, and never the same twice for one backup.
+fn new_name() -> String {
+    hex::encode(rand::random::<[u8; 4]>())
 }
 
 /// Every hold below `prefix`, which is that of all holds of the database or of one backup's.
@@ -59,4 +139,40 @@ async fn state(db: &DatabaseVault, key: &str, backup: Option<&BackupId>, release
 
 fn backup_of_key(db: &DatabaseVault, key: &str) -> Option<BackupId> {
     key.strip_prefix(&db.layout.all_holds())?.split_once('/')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Cause, Fate};
+    use crate::ops::fixture::{self, Backup};
+
+    const WHY: Motive<'static> = Motive { reason: "court", by: "ann" };
+
+    #[tokio::test]
+    async fn a_hold_calls_a_backup_back_and_lasts_until_it_is_released() {
+        let (_, db) = fixture::database("shop").await;
+        let id = Backup::new("2026-11-20T02:00:00Z", "daily").publish(&db).await;
+        db.entomb(&id, Cause::Retention, WHY).await.unwrap();
+        let held = hold(&db, &id, None, WHY).await.unwrap();
+        assert_eq!(db.live().await.unwrap(), std::slice::from_ref(&id));
+        let second = hold(&db, &id, Some(Timestamp::MAX), WHY).await.unwrap();
+        assert_ne!(held.hold, second.hold);
+        let released = release(&db, &id, Some(&second.hold), WHY).await.unwrap();
+        assert_eq!(released.into_iter().map(|state| state.hold).collect::<Vec<_>>(), [second]);
+        assert_eq!(release(&db, &id, None, WHY).await.unwrap().len(), 1);
+        assert_eq!(release(&db, &id, None, WHY).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn what_is_condemned_or_gone_cannot_be_held() {
+        let (_, db) = fixture::database("shop").await;
+        let id = Backup::new("2026-11-20T02:00:00Z", "daily").publish(&db).await;
+        assert_eq!(hold(&db, &id, Some(Timestamp::UNIX_EPOCH), WHY).await.unwrap_err().kind(), ErrorKind::Usage);
+        db.entomb(&id, Cause::Deletion, WHY).await.unwrap();
+        assert_eq!(db.decide(&id, 1, Fate::Condemned, WHY).await.unwrap(), Fate::Condemned);
+        assert_eq!(hold(&db, &id, None, WHY).await.unwrap_err().kind(), ErrorKind::Conflict);
+        db.store().delete(&db.layout.manifest(&id)).await.unwrap();
+        assert_eq!(hold(&db, &id, None, WHY).await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

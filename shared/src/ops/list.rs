@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
+use super::cleanup::facts::unless_swept;
 use super::holds::{FoundHold, read_holds};
 use super::report::{BackupSummary, LastVerdict};
 use crate::error::{Error, ErrorKind, Result};
@@ -91,9 +92,9 @@ async fn list_database(db: &DatabaseVault, filter: &ListFilter, listing: &mut Li
     let verdicts = verdicts(db, &ids, listing).await?;
     ids.retain(|id| filter.may_admit(id, db.job_limit(id.time())) && (filter.all || !tombstoned.contains(id)));
 
-    let manifests: Vec<(BackupId, Result<Manifest>)> = stream::iter(ids)
+    let manifests: Vec<(BackupId, Result<Option<Manifest>>)> = stream::iter(ids)
         .map(async |id| {
-            let manifest = db.manifest(&id).await;
+            let manifest = unless_swept(db, &id, db.manifest(&id).await).await;
             (id, manifest)
         })
         .buffered(READS_AT_ONCE)
@@ -101,7 +102,7 @@ async fn list_database(db: &DatabaseVault, filter: &ListFilter, listing: &mut Li
         .await;
     let damage = damage(db, &verdicts).await?;
     for (id, manifest) in manifests {
-        let Some(manifest) = listing.accept(|| db.layout.manifest(&id), manifest.map(Some), None)? else { continue };
+        let Some(manifest) = listing.accept(|| db.layout.manifest(&id), manifest, None)? else { continue };
         if !filter.admits(&manifest) {
             continue;
         }

@@ -1,10 +1,12 @@
 //! What people and schedules start: one operation per file, told in the order in which it happens.
 
 pub mod backup;
+pub mod cleanup;
+pub mod delete;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;
-mod holds;
+pub mod holds;
 pub mod list;
 mod report;
 pub mod restore;
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 
+pub use cleanup::{CleanupReport, cleanup};
+pub use delete::{DeletionReport, delete, undelete};
 pub use holds::HoldState;
 pub use list::{ListFilter, Listing, list};
 pub use report::{BackupReport, BackupSummary, LastVerdict, Proof, RestoreReport, Step, VerifyReport};

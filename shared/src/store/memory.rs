@@ -154,6 +154,10 @@ impl ObjectStore for MemoryStore {
         Ok(())
     }
 
+    fn host_time(&self) -> Timestamp {
+        self.state().now()
+    }
+
     async fn now(&self) -> Result<Timestamp> {
         Ok(self.state().now())
     }

@@ -109,6 +109,11 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Deletes the object; deleting what is not there is not an error. Only the sweep calls this.
     async fn delete(&self, key: &str) -> Result<()>;
 
+    /// What time it is on this host. A method, for tests that turn clocks.
+    fn host_time(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     /// The store's clock, never ahead of it and at most two seconds and one request behind.
     async fn now(&self) -> Result<Timestamp>;
 }

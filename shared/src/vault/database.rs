@@ -15,16 +15,16 @@ use super::keys::Keys;
 use super::layout::Layout;
 use super::piece::{Opener, PieceKind};
 use super::record::Unverified;
-use super::{Vault, number_of, pack};
+use super::{Vault, pack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, DatabaseName, Fate, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose,
-    Tombstone, TombstoneOutcome, Verdict, VerdictSummary, WrappedKey,
+    BackupId, Catalogue, DatabaseName, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose, Verdict,
+    VerdictSummary, WrappedKey,
 };
 use crate::store::{self, ObjectStore, Put, Tries};
 
 /// Small records read at the same time.
-const READS_AT_ONCE: usize = 16;
+pub(super) const READS_AT_ONCE: usize = 16;
 
 /// One database's folder of a vault, with its keys.
 #[derive(Debug, Clone)]
@@ -92,44 +92,6 @@ impl DatabaseVault {
         let mut ids: Vec<BackupId> = objects.iter().filter_map(|object| id(&object.key)).collect();
         ids.sort_by(|a, b| b.cmp(a));
         Ok(ids)
-    }
-
-    /// Published backups on their way out: with a tombstone that nobody cancelled, or condemned already.
-    ///
-    /// Errors: `Verification` when a tombstone or an outcome is damaged or forged: then nobody can tell which are live.
-    pub async fn tombstoned(&self) -> Result<HashSet<BackupId>> {
-        let published = self.published().await?;
-        self.tombstoned_among(&published).await
-    }
-
-    async fn tombstoned_among(&self, published: &[BackupId]) -> Result<HashSet<BackupId>> {
-        let published: HashSet<&BackupId> = published.iter().collect();
-        let prefix = self.layout.all_tombstones();
-        // The outcome's key where there is one: it alone decides.
-        let mut deciding: BTreeMap<(BackupId, u32), String> = BTreeMap::new();
-        for object in store::list_all(self.store(), &prefix).await? {
-            let (backup, number, is_outcome) = tombstone_of_key(&object.key[prefix.len()..])
-                .ok_or_else(|| Error::verification(format!("{} is not the name of a tombstone", object.key)))?;
-            if is_outcome {
-                deciding.insert((backup, number), object.key);
-            } else {
-                deciding.entry((backup, number)).or_insert(object.key);
-            }
-        }
-        deciding.retain(|(backup, _), _| published.contains(backup));
-        let gone = async |((backup, _), key): ((BackupId, u32), String)| {
-            Ok::<_, Error>(self.is_on_its_way_out(&key).await?.then_some(backup))
-        };
-        let gone: Vec<_> = stream::iter(deciding).map(gone).buffer_unordered(READS_AT_ONCE).try_collect().await?;
-        Ok(gone.into_iter().flatten().collect())
-    }
-
-    async fn is_on_its_way_out(&self, key: &str) -> Result<bool> {
-        if key.ends_with(".outcome.json") {
-            let outcome: TombstoneOutcome = self.read_record("outcome", key).await?;
-            return Ok(outcome.fate == Fate::Condemned);
-        }
-        self.read_record::<Tombstone>("tombstone", key).await.map(|_| true)
     }
 
     /// Published and not on its way out, newest first. Errors: as [`tombstoned`](Self::tombstoned).
@@ -347,20 +309,15 @@ impl DatabaseVault {
         self.vault.write(&self.current, kind, key, content, Tries::Many).await
     }
 
+    /// How old a tombstone has to be before it condemns, and a pack that nobody needs before it is deleted.
+    pub fn grace(&self) -> SignedDuration {
+        SignedDuration::from_hours(i64::from(self.vault.format.grace_hours))
+    }
+
     /// The moment after which a job that began listing at `listed_at` may no longer publish. Never beyond the end of time,
     /// however late the time that somebody wrote into a name.
     pub fn job_limit(&self, listed_at: Timestamp) -> Timestamp {
         let limit = SignedDuration::from_hours(i64::from(self.vault.format.job_limit_hours));
         listed_at.checked_add(limit).unwrap_or(Timestamp::MAX)
     }
-}
-
-/// `{backup id}/{n}.json` or `{backup id}/{n}.outcome.json`, and which of the two.
-fn tombstone_of_key(key: &str) -> Option<(BackupId, u32, bool)> {
-    let (backup, file) = key.split_once('/')?;
-    let (number, is_outcome) = match file.strip_suffix(".outcome.json") {
-        Some(number) => (number_of(&format!("{number}.json"))?, true),
-        None => (number_of(file)?, false),
-    };
-    Some((backup.parse().ok()?, number, is_outcome))
 }

@@ -20,6 +20,7 @@ pub mod layout;
 pub mod pack;
 pub mod piece;
 mod record;
+mod tombstone;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ use layout::Layout;
 use record::Unverified;
 
 pub use database::DatabaseVault;
+pub use tombstone::{FoundTombstone, Motive, TombstoneState};
 
 /// The newest format this engine reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -117,7 +119,7 @@ impl Vault {
     /// The store's time, once this host's clock is seen to agree with it.
     pub async fn now(&self) -> Result<Timestamp> {
         let theirs = self.store.now().await?;
-        let skew = Timestamp::now().duration_since(theirs).abs();
+        let skew = self.store.host_time().duration_since(theirs).abs();
         if skew.as_secs() > MAX_SKEW_MINUTES * 60 {
             let skew_s = skew.as_secs();
             return Err(Error::preflight(format!("this host's clock is {skew_s} s away from the vault's"))

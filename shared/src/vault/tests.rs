@@ -8,8 +8,8 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::fuzz::fuzz;
 use crate::model::{
-    BackupId, Catalogue, Depth, Fate, Manifest, PackEntry, PackList, PackOrigin, PieceRef, Tombstone, TombstoneOutcome,
-    Verdict,
+    BackupId, Catalogue, Cause, Depth, Fate, Manifest, PackEntry, PackList, PackOrigin, PieceRef, Tombstone,
+    TombstoneOutcome, Verdict,
 };
 use crate::store::memory::MemoryStore;
 
@@ -99,6 +99,7 @@ async fn tombstone(db: &DatabaseVault, backup: &BackupId) {
         database: db.name.clone(),
         backup: backup.clone(),
         number: 1,
+        cause: Cause::Deletion,
         reason: "test".to_owned(),
         by: "test".to_owned(),
         at: Timestamp::now(),

@@ -10,7 +10,7 @@ mod guard;
 mod pace;
 mod parent;
 mod pipeline;
-mod publish;
+pub(crate) mod publish;
 mod schema;
 mod upload;
 

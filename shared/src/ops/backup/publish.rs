@@ -1,8 +1,8 @@
 //! The last step: one create-only PUT makes the backup exist.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{BackupId, Claim, Manifest, Tombstone};
-use crate::vault::DatabaseVault;
+use crate::model::{BackupId, Cause, Claim, Manifest};
+use crate::vault::{DatabaseVault, Motive};
 
 use super::claim::require_time_left;
 
@@ -35,16 +35,8 @@ async fn is_there(database: &DatabaseVault, manifest: &Manifest) -> bool {
 }
 
 async fn withdraw(database: &DatabaseVault, id: &BackupId, by: &str) -> Result<()> {
-    let tombstone = Tombstone {
-        vault: database.vault.id(),
-        database: database.name.clone(),
-        backup: id.clone(),
-        number: 1,
-        reason: "published after its deadline".to_owned(),
-        by: by.to_owned(),
-        at: database.vault.now().await?,
-    };
-    let written = database.write_record("tombstone", &database.layout.tombstone(id, 1), &tombstone).await;
+    let motive = Motive { reason: "published after its deadline", by };
+    let written = database.entomb(id, Cause::Deletion, motive).await;
     written.map(drop).map_err(|error| {
         Error::new(ErrorKind::Vault, format!("backup {id} was published too late and could not be withdrawn"))
             .because(error)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lifeboat::model::{
-    BackupId, Depth, Fate, Hold, HoldRelease, KeyId, PackOrigin, PieceRef, TableEntry, TableName, Tier, Tombstone,
-    TombstoneOutcome,
+    BackupId, Cause, Depth, Fate, Hold, HoldRelease, KeyId, PackOrigin, PieceRef, TableEntry, TableName, Tier,
+    Tombstone, TombstoneOutcome,
 };
 use lifeboat::ops::backup::{BackupOptions, backup};
 use lifeboat::ops::verify::verify;
@@ -167,6 +167,7 @@ async fn write_records(db: &DatabaseVault, id: &BackupId) {
             database: database.clone(),
             backup: backup.clone(),
             number,
+            cause: Cause::Deletion,
             reason: reason.clone(),
             by: by.clone(),
             at,

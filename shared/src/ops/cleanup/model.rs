@@ -1,0 +1,534 @@
+//! Everything that may happen to a database's backups at once, in random order, over a store that delays and repeats writes:
+//! jobs that make, verify, delete, call back, hold and clean up are stepped one request at a time, sleep for days between two of
+//! them, and die. The jobs are the engine's own; only the rows are missing from the backups.
+//!
+//! After every change the oracle, which sees all of the store at once, checks that no backup lacks an object unless it was
+//! condemned, and that what is held is there. At the end, once all is quiet, that nothing needless is left.
+//!
+//! Mistakes that were nearly made are kept as variants: each must be found, or the walk proves nothing.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::task::noop_waker;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::model::{Claim, Depth, PackEntry, PackId, Verdict};
+use crate::ops::backup::publish::publish;
+use crate::ops::fixture::{self, Backup};
+use crate::ops::{Silent, delete, holds, undelete};
+use crate::plan::retention::TierRules;
+use crate::store::memory::MemoryStore;
+use crate::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
+use crate::vault::keys::MasterKey;
+use crate::vault::{Vault, pack};
+
+/// What is done wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    /// A job may run for longer than what it refers to is sure to stay.
+    GraceShorterThanAJob,
+    /// A host that slept publishes whatever the time is.
+    LatePublication,
+    /// A backup on its way out is built upon.
+    EntombedParent,
+    /// Content is looked up in the store, not in the parent's list.
+    AsksTheStore,
+    /// The sweep looks at holds and deletes, with nothing written in between for a hold to lose against.
+    NoOutcome,
+    /// The sweep goes on without what it cannot read.
+    SkipsUnreadable,
+}
+
+/// How long a request may be on its way.
+const FLIGHT: SignedDuration = SignedDuration::from_mins(10);
+
+struct World {
+    memory: Arc<MemoryStore>,
+    dice: Mutex<StdRng>,
+    /// Writes whose sender has died, or that will arrive a second time.
+    in_flight: Mutex<Vec<(String, Bytes)>>,
+    /// Something was deleted, or a manifest came, since the oracle last looked.
+    is_changed: Mutex<bool>,
+}
+
+impl World {
+    fn roll(&self, range: Range<u32>) -> u32 {
+        self.dice.lock().unwrap().random_range(range)
+    }
+
+    fn happens(&self, percent: u32) -> bool {
+        self.roll(0..100) < percent
+    }
+
+    fn pick<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
+        (!of.is_empty()).then(|| &of[self.roll(0..of.len() as u32) as usize])
+    }
+
+    fn deliver_one(&self) {
+        let arrived = self.in_flight.lock().unwrap().pop();
+        if let Some((key, body)) = arrived {
+            at_once(self.memory.put_new(&key, body, Tries::One)).unwrap();
+            *self.is_changed.lock().unwrap() = true;
+        }
+    }
+
+    /// Time passes. What is longer on its way than a request can be has arrived by then, or never will.
+    fn advance(&self, by: SignedDuration) {
+        if by >= FLIGHT {
+            while !self.in_flight.lock().unwrap().is_empty() {
+                if self.happens(50) {
+                    self.deliver_one();
+                } else {
+                    self.in_flight.lock().unwrap().pop();
+                }
+            }
+        }
+        self.memory.advance(by);
+    }
+}
+
+/// What never waits.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    work.now_or_never().expect("a store in memory answers at once")
+}
+
+/// The store as a job sees it: somebody else may come between any two of its requests.
+struct Stage {
+    world: Arc<World>,
+    /// Passes over some manifests, as if they could not be read.
+    hides_some: bool,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stage")
+    }
+}
+
+/// Lets the others go first.
+async fn turn() {
+    let mut has_waited = false;
+    std::future::poll_fn(|cx| match std::mem::replace(&mut has_waited, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// A write on its way: should its sender die now, it may still arrive.
+struct Write<'a> {
+    world: &'a World,
+    object: Option<(String, Bytes)>,
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take().filter(|_| self.world.happens(50)) {
+            self.world.in_flight.lock().unwrap().push(object);
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Stage {
+    fn location(&self) -> String {
+        "stage".to_owned()
+    }
+
+    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
+        let mut write = Write { world: &self.world, object: Some((key.to_owned(), body.clone())) };
+        turn().await;
+        let object = write.object.take().expect("not dropped yet");
+        let put = self.world.memory.put_new_hashed(key, body, sha256, tries).await;
+        if self.world.happens(5) {
+            self.world.in_flight.lock().unwrap().push(object);
+        }
+        *self.world.is_changed.lock().unwrap() = true;
+        put
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        turn().await;
+        self.world.memory.get(key).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        turn().await;
+        self.world.memory.get_range(key, range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectHead> {
+        turn().await;
+        self.world.memory.head(key).await
+    }
+
+    async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        turn().await;
+        let mut page = self.world.memory.list_page(prefix, after, limit).await?;
+        if self.hides_some {
+            let is_unreadable =
+                |key: &str| key.ends_with("/manifest.json") && key.bytes().rev().nth(14).is_some_and(|b| b < b'h');
+            page.retain(|object| !is_unreadable(&object.key));
+        }
+        Ok(page)
+    }
+
+    async fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
+        turn().await;
+        self.world.memory.list_names(prefix).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        turn().await;
+        *self.world.is_changed.lock().unwrap() = true;
+        self.world.memory.delete(key).await
+    }
+
+    fn host_time(&self) -> Timestamp {
+        at_once(self.world.memory.now()).unwrap() + SignedDuration::from_mins(4)
+    }
+
+    async fn now(&self) -> Result<Timestamp> {
+        turn().await;
+        self.world.memory.now().await
+    }
+}
+
+/// The vault through one kind of door.
+async fn open(world: &Arc<World>, master: MasterKey, mistake: Mistake, hides_some: bool) -> DatabaseVault {
+    let stage = Stage { world: Arc::clone(world), hides_some };
+    let mut vault = Vault::open(Arc::new(stage), master).await.unwrap();
+    if mistake == Mistake::GraceShorterThanAJob {
+        (vault.format.grace_hours, vault.format.job_limit_hours) = (24, 100);
+    }
+    Arc::new(vault).database(&"shop".parse().unwrap()).await.unwrap()
+}
+
+fn master() -> MasterKey {
+    MasterKey::from_base64(&"A".repeat(43).into()).unwrap()
+}
+
+const WHY: Motive<'static> = Motive { reason: "the walk", by: "somebody" };
+
+/// A backup job: refers to some of what its parent has, adds something of its own.
+async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
+    let listed_at = db.vault.now().await?;
+    let candidates = match mistake {
+        Mistake::EntombedParent => db.published().await?,
+        _ => db.live().await?,
+    };
+    let mut backup = Backup::new(&listed_at.to_string(), "daily");
+    let mut reused: Vec<PackId> = Vec::new();
+    if let Some(parent) = candidates.first() {
+        let list = db.pack_list(&db.manifest(parent).await?).await?;
+        reused.extend(list.0.iter().map(|entry: &PackEntry| entry.pack));
+    }
+    if mistake == Mistake::AsksTheStore {
+        let pool = list_all(db.store(), &db.layout.pool()).await?;
+        reused.extend(pool.iter().filter_map(|object| db.layout.pack_of_key(&object.key)));
+    }
+    reused.retain(|_| world.happens(60));
+    for pack in reused {
+        backup = backup.pack(pack);
+    }
+    for _ in 0..world.roll(1..3) {
+        let bytes = Bytes::from(rand::random::<[u8; 24]>().to_vec());
+        let id = pack::pack_id(&bytes);
+        db.put_pack(id, bytes).await?;
+        backup = backup.pack(id);
+    }
+    let manifest = backup.store(&db).await?;
+    if mistake == Mistake::LatePublication {
+        return db.publish(&manifest).await;
+    }
+    let claim = Claim {
+        vault: db.vault.id(),
+        database: db.name.clone(),
+        job: "walk".to_owned(),
+        number: 1,
+        attempt: "1".to_owned(),
+        operation: "backup".to_owned(),
+        backup: manifest.id.clone(),
+        by: "somebody".to_owned(),
+        at: listed_at,
+        deadline: db.job_limit(listed_at),
+    };
+    publish(&db, &manifest, &claim).await
+}
+
+async fn verify(world: Arc<World>, db: DatabaseVault) -> Result<()> {
+    let Some(id) = world.pick(&db.published().await?).cloned() else { return Ok(()) };
+    let ok = world.happens(85);
+    let at = db.vault.now().await?;
+    db.write_verdict(&Verdict { ok, at, ..fixture::verdict(&db, &id, Depth::Full) }).await
+}
+
+async fn meddle(world: Arc<World>, db: DatabaseVault, held: Arc<Mutex<HashSet<BackupId>>>) -> Result<()> {
+    let Some(id) = world.pick(&db.published().await?).cloned() else { return Ok(()) };
+    match world.roll(0..5) {
+        0 | 1 => delete(&db, &id, world.happens(50), WHY).await.map(drop),
+        2 => undelete(&db, &id, WHY).await.map(drop),
+        3 => {
+            holds::hold(&db, &id, None, WHY).await?;
+            held.lock().unwrap().insert(id);
+            Ok(())
+        }
+        _ => {
+            // From the moment that somebody asks, it may be gone.
+            held.lock().unwrap().remove(&id);
+            holds::release(&db, &id, None, WHY).await.map(drop)
+        }
+    }
+}
+
+fn options() -> CleanupOptions {
+    let mut policy = Policy::default();
+    policy
+        .tiers
+        .insert("daily".parse().unwrap(), TierRules { keep_at_least: std::num::NonZeroU32::MIN, ..TierRules::last(2) });
+    CleanupOptions {
+        policy,
+        zone: TimeZone::UTC,
+        limits: Limits::default(),
+        dry_run: false,
+        confirmed: Confirmed::Whatever,
+    }
+}
+
+fn run() -> Run {
+    Run { cancel: CancellationToken::new(), deadline: None, actor: "cleaner".to_owned(), observer: Arc::new(Silent) }
+}
+
+async fn clean_up(db: DatabaseVault) -> Result<()> {
+    cleanup(&db, &options(), &run()).await.map(drop)
+}
+
+/// The sweep that came first to mind: look, then delete.
+async fn delete_without_outcome(db: DatabaseVault) -> Result<()> {
+    let now = db.vault.now().await?;
+    for tombstone in db.tombstones_of(&db.published().await?).await? {
+        let is_due = tombstone.is_open() && tombstone.written_at + db.grace() <= now;
+        if is_due && holds::read_holds(&db, &db.layout.holds(&tombstone.backup)).await?.is_empty() {
+            db.store().delete(&db.layout.manifest(&tombstone.backup)).await?;
+        }
+    }
+    clean_up(db).await
+}
+
+type Job = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+struct Walk {
+    world: Arc<World>,
+    mistake: Mistake,
+    /// Through the stage, and past it.
+    db: DatabaseVault,
+    sweeper: DatabaseVault,
+    oracle: DatabaseVault,
+    held: Arc<Mutex<HashSet<BackupId>>>,
+    jobs: Vec<Job>,
+}
+
+/// Drives what only the stage makes wait.
+fn drive<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let waker = noop_waker();
+    loop {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return done;
+        }
+    }
+}
+
+impl Walk {
+    fn new(seed: u64, mistake: Mistake) -> Self {
+        let memory = Arc::new(MemoryStore::new());
+        let world = Arc::new(World {
+            memory: Arc::clone(&memory),
+            dice: Mutex::new(StdRng::seed_from_u64(seed)),
+            in_flight: Mutex::default(),
+            is_changed: Mutex::new(false),
+        });
+        drive(async {
+            let vault = Arc::new(Vault::init(memory, master(), 72, 24).await.unwrap());
+            let oracle = fixture::another_database(&vault, "shop").await;
+            let db = open(&world, master(), mistake, false).await;
+            let sweeper = open(&world, master(), mistake, mistake == Mistake::SkipsUnreadable).await;
+            Self { world, mistake, db, sweeper, oracle, held: Arc::default(), jobs: Vec::new() }
+        })
+    }
+
+    /// Errors: what went wrong.
+    fn step(&mut self) -> Result<(), String> {
+        let world = Arc::clone(&self.world);
+        match world.roll(0..1000) {
+            0..15 if self.jobs.len() < 6 => {
+                let (db, mistake) = (self.db.clone(), self.mistake);
+                let job: Job = match world.roll(0..10) {
+                    0..4 => back_up(Arc::clone(&world), db, mistake).boxed_local(),
+                    4..6 => verify(Arc::clone(&world), db).boxed_local(),
+                    6..8 => meddle(Arc::clone(&world), db, Arc::clone(&self.held)).boxed_local(),
+                    _ if mistake == Mistake::NoOutcome => delete_without_outcome(db).boxed_local(),
+                    _ => clean_up(self.sweeper.clone()).boxed_local(),
+                };
+                self.jobs.push(job);
+            }
+            15..17 if !self.jobs.is_empty() => {
+                let dies = world.roll(0..self.jobs.len() as u32) as usize;
+                drop(self.jobs.swap_remove(dies));
+            }
+            17..25 => world.deliver_one(),
+            25..33 => {
+                let hours = [1, 6, 13, 30, 80][world.roll(0..5) as usize];
+                world.advance(SignedDuration::from_hours(hours));
+            }
+            33..60 => world.advance(SignedDuration::from_mins(i64::from(world.roll(0..9)))),
+            _ if !self.jobs.is_empty() => {
+                let next = world.roll(0..self.jobs.len() as u32) as usize;
+                let waker = noop_waker();
+                if let Poll::Ready(ended) = self.jobs[next].as_mut().poll(&mut Context::from_waker(&waker)) {
+                    drop(self.jobs.swap_remove(next));
+                    // Conflicts, what is gone and what came too late are part of the walk; damage is not.
+                    if let Err(error) = ended
+                        && matches!(error.kind(), ErrorKind::Verification | ErrorKind::Bug)
+                    {
+                        return Err(format!("a job found damage: {error}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        match std::mem::take(&mut *world.is_changed.lock().unwrap()) {
+            true => at_once(self.check()),
+            false => Ok(()),
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let db = &self.oracle;
+        let published = db.published().await.map_err(|error| error.to_string())?;
+        let condemned = self.condemned(&published).await;
+        for id in published.iter().filter(|id| !condemned.contains(*id)) {
+            let list = db.pack_list(&db.manifest(id).await.unwrap()).await.map_err(|error| format!("{id}: {error}"))?;
+            for entry in list.0 {
+                if db.store().head(&db.layout.pack(&entry.pack)).await.is_err() {
+                    return Err(format!("{id} lacks the pack {}", entry.pack));
+                }
+            }
+        }
+        let held = self.held.lock().unwrap().clone();
+        match held.iter().find(|id| !published.contains(id) || condemned.contains(*id)) {
+            Some(id) => Err(format!("{id} is held, and gone or condemned")),
+            None => Ok(()),
+        }
+    }
+
+    async fn condemned(&self, published: &[BackupId]) -> HashSet<BackupId> {
+        let condemned = crate::vault::TombstoneState::Decided(crate::model::Fate::Condemned);
+        let tombstones = self.oracle.tombstones_of(published).await.unwrap();
+        tombstones.into_iter().filter(|tombstone| tombstone.state == condemned).map(|t| t.backup).collect()
+    }
+
+    /// All jobs end; some time later nothing is left that nobody needs.
+    fn come_to_rest(&mut self) -> Result<(), String> {
+        self.jobs.clear();
+        for _ in 0..3 {
+            self.world.advance(self.oracle.grace() + SignedDuration::from_hours(1));
+            let cleaned = drive(clean_up(self.sweeper.clone()));
+            cleaned.map_err(|error| format!("the last cleanup: {error}"))?;
+            at_once(self.check())?;
+        }
+        at_once(async {
+            let db = &self.oracle;
+            let published = db.published().await.unwrap();
+            let left = self.condemned(&published).await;
+            if !left.is_empty() {
+                return Err(format!("condemned and still there: {left:?}"));
+            }
+            let mut needed: HashSet<PackId> = HashSet::new();
+            for id in &published {
+                let manifest = db.manifest(id).await.unwrap();
+                needed.extend(db.pack_list(&manifest).await.unwrap().0.iter().map(|entry| entry.pack));
+                needed.extend([manifest.pack_list, manifest.catalogue.pack]);
+            }
+            let pool = list_all(db.store(), &db.layout.pool()).await.unwrap();
+            let garbage = pool.iter().filter(|object| !needed.contains(&db.layout.pack_of_key(&object.key).unwrap()));
+            match garbage.count() {
+                0 => Ok(()),
+                count => Err(format!("{count} packs that nobody needs are still there")),
+            }
+        })
+    }
+}
+
+fn walk(seed: u64, mistake: Mistake) -> Result<(), String> {
+    let mut walk = Walk::new(seed, mistake);
+    for _ in 0..6000 {
+        walk.step()?;
+    }
+    walk.come_to_rest()
+}
+
+/// A second each.
+fn seeds() -> u64 {
+    if std::env::var_os("LIFEBOAT_SOAK").is_some() { 3000 } else { 20 }
+}
+
+#[test]
+fn whatever_happens_no_backup_lacks_anything_and_nothing_needless_stays() {
+    for seed in 0..seeds() {
+        walk(seed, Mistake::None).unwrap_or_else(|wrong| panic!("walk {seed}: {wrong}"));
+    }
+}
+
+/// The walk would find it.
+fn require_found(mistake: Mistake) {
+    let found = (0..400).find_map(|seed| walk(seed, mistake).err());
+    assert!(found.is_some(), "{mistake:?} was not found");
+}
+
+#[test]
+fn a_grace_time_shorter_than_a_job_is_found() {
+    require_found(Mistake::GraceShorterThanAJob);
+}
+
+#[test]
+fn a_publication_after_a_long_sleep_is_found() {
+    require_found(Mistake::LatePublication);
+}
+
+#[test]
+fn a_parent_on_its_way_out_is_found() {
+    require_found(Mistake::EntombedParent);
+}
+
+#[test]
+fn content_that_is_looked_up_in_the_store_is_found() {
+    require_found(Mistake::AsksTheStore);
+}
+
+#[test]
+fn a_hold_that_races_a_sweep_without_outcomes_is_found() {
+    require_found(Mistake::NoOutcome);
+}
+
+#[test]
+fn a_sweep_that_passes_over_what_it_cannot_read_is_found() {
+    require_found(Mistake::SkipsUnreadable);
+}
