@@ -11,9 +11,21 @@ MEASURES = {"wall_s": "wall", "output_bytes": "output", "server_cpu_s": "server 
 
 
 def markdown(report):
-    parts = [_machine(report), _sets(report["sets"]), _goals(report["goals"])]
-    parts += [_case(result) for result in report["results"]]
-    return "\n\n".join(parts) + "\n"
+    return f"{summary(report)}\n\n{details(report)}\n"
+
+
+def summary(report):
+    return "\n\n".join([circumstances(report), _goals(report["goals"])])
+
+
+def details(report):
+    return "\n\n".join([_sets(report["sets"]), *(_case(result) for result in report["results"])])
+
+
+def machine(report):
+    """In a line, for every measurement's report."""
+    on = report["machine"]
+    return f"{on['processors']} processors ({on['processor']}), {on['memory_gb']:.0f} GB of memory, PostgreSQL {on['server']}"
 
 
 def table(header, rows):
@@ -31,11 +43,10 @@ def quick_warning(report):
     return [QUICK] if report["quick"] else []
 
 
-def _machine(report):
-    machine = report["machine"]
+def circumstances(report):
+    """On what it was measured, and how."""
     lines = [
-        f"{machine['processors']} processors ({machine['processor']}), {machine['memory_gb']:.0f} GB of memory, "
-        f"PostgreSQL {machine['server']}, scale {report['scale']:g}, rounds: {report['rounds']}"
+        f"{machine(report)}, scale {report['scale']:g}, rounds: {report['rounds']}"
         + (", after one that does not count." if report["warm_up"] else ", no warm-up."),
         " · ".join(report["versions"].values()),
     ]
@@ -61,7 +72,8 @@ def _goals(goals):
         measured = "" if goal["measured"] is None else _number(goal, goal["measured"])
         limit = f"{sign} {_number(goal, goal['limit'])} {goal['unit']}"
         lines.append(f"| {goal['goal']} | {MEASURES[goal['measure']]} | {limit} | {measured} | {outcome} |")
-    return "\n".join(lines)
+    count = {outcome: sum(goal["reached"] is outcome for goal in goals) for outcome in (True, False)}
+    return f"Of {len(goals)} goals {count[True]} are reached and {count[False]} missed.\n\n" + "\n".join(lines)
 
 
 def _number(goal, value):
