@@ -8,6 +8,8 @@
 //! Whoever is started again under the same name, as Lambda does with the request that failed, is not another: its own claim
 //! from before does not stand in its way.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rand::Rng;
 
@@ -81,6 +83,21 @@ pub async fn claim(
     }
 }
 
+/// The vault's time now, in a later second than every backup that is there: ids tell seconds apart only, and of two backups
+/// made one after the other the second must be `latest`.
+pub async fn moment_after_all_others(database: &DatabaseVault) -> Result<Timestamp> {
+    let newest = database.published().await?.into_iter().next();
+    loop {
+        let now = database.vault.now().await?;
+        match &newest {
+            Some(newest) if newest.time().as_second() == now.as_second() => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            _ => return Ok(now),
+        }
+    }
+}
+
 /// The claim of whoever works on the job at this moment, as far as the vault knows.
 pub async fn underway(database: &DatabaseVault, job: &str, now: Timestamp) -> Result<Option<Claim>> {
     let Some(last) = newest(database, job).await?.filter(|last| last.deadline > now) else { return Ok(None) };
@@ -143,4 +160,28 @@ pub fn require_time_left(claim: &Claim, now: Timestamp) -> Result<()> {
     let late = now - claim.deadline;
     Err(Error::out_of_time(format!("the backup was ready {late:#} after its deadline, and is not published"))
         .hint("give it more time (--deadline), more --jobs, or fewer tables"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::fixture::{self, Backup};
+
+    #[tokio::test]
+    async fn of_two_backups_made_at_once_the_second_is_the_latest() {
+        let (vault, db) = fixture::database("shop").await;
+        for _ in 0..4 {
+            let now = vault.now().await.unwrap();
+            let before = Backup::new(&now.to_string(), "daily").publish(&db).await;
+            let next = BackupId::new(moment_after_all_others(&db).await.unwrap(), &before.tier());
+            assert!(next > before && next.time() > before.time(), "{next} {before}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_backup_whose_clock_was_wrong() {
+        let (_vault, db) = fixture::database("shop").await;
+        Backup::new("2999-01-01T00:00:00Z", "daily").publish(&db).await;
+        assert!(moment_after_all_others(&db).await.unwrap() < "2999-01-01T00:00:00Z".parse().unwrap());
+    }
 }

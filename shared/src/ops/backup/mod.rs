@@ -167,7 +167,7 @@ pub async fn backup(
     require_readable(source, options, &selection, run).await?;
     let identity = identity_of(vault, source, options);
     let database = vault.database_or_new(&identity, options.adopt).await?;
-    let listed_at = vault.now().await?;
+    let listed_at = claim::moment_after_all_others(&database).await?;
     let job = options.job.clone().unwrap_or_else(|| claim::unique_job(&options.tier, listed_at));
     let by = Claimant { name: &run.actor, is_alone: options.actor_is_alone };
     let claim = match claim(&database, &job, &options.tier, &by, listed_at, run.deadline).await? {
