@@ -93,7 +93,7 @@ pub struct Seen {
 /// `xmin` is the one that the row was written with, even when it is frozen; one that is not over yet by that count, of a row
 /// that can be seen, was frozen when the ids had not yet begun again. That the horizon's age is computed once, in a subquery
 /// of its own, is what makes this 2.4 times as fast as a join.
-pub async fn look_at(client: &Client, table: &TableName, range: BlockRange, horizon: Horizon) -> Result<Seen> {
+pub async fn look_at(client: &Client, table: &TableName, range: BlockRange, horizon: Horizon) -> Result<Seen, Unread> {
     let (table_text, within) = (qualified(table), within(range).join(" AND "));
     let horizon = format!("pg_catalog.age('{}'::pg_catalog.xid)", horizon.0);
     // A horizon in the future would be a mistake of ours: then every row is young.
@@ -102,7 +102,7 @@ pub async fn look_at(client: &Client, table: &TableName, range: BlockRange, hori
     let sql = format!(
         "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {young}) FROM ONLY {table_text} WHERE {within}"
     );
-    let failed = |e| from_postgres(&format!("looking for changes in {table}"), e);
+    let failed = |e| Unread::from_postgres(&format!("looking for changes in {table}"), e);
     let rows = client.query_typed(&sql, &[]).await.map_err(failed)?;
     let row = rows.first().ok_or_else(|| Error::bug("a count without a result"))?;
     let count = |at| row.try_get::<_, i64>(at).map(i64::unsigned_abs).map_err(failed);
@@ -164,6 +164,8 @@ fn objects_in(range: BlockRange) -> String {
 pub enum Unread {
     /// A row is longer, in this format, than a message of the server may be. The transaction has failed.
     TooLong(Error),
+    /// The transaction had failed before, with something else.
+    NotBegun(Error),
     Failed(Error),
 }
 
@@ -177,8 +179,17 @@ impl Unread {
     /// For who has no other way to read the range.
     pub fn into_error(self) -> Error {
         match self {
-            Self::TooLong(error) | Self::Failed(error) => error,
+            Self::TooLong(error) | Self::NotBegun(error) | Self::Failed(error) => error,
         }
+    }
+
+    fn from_postgres(doing: &str, error: tokio_postgres::Error) -> Self {
+        let kind = match error.code() {
+            Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => Self::NotBegun,
+            _ if is_too_long(&error) => Self::TooLong,
+            _ => Self::Failed,
+        };
+        kind(from_postgres(doing, error))
     }
 }
 
@@ -191,11 +202,7 @@ pub async fn read_range(
     range: BlockRange,
     mut sink: impl AsyncFnMut(Vec<u8>) -> Result<()>,
 ) -> Result<(), Unread> {
-    let failed = |error: tokio_postgres::Error| {
-        let too_long = is_too_long(&error);
-        let error = from_postgres(&format!("reading {}", rows.table), error);
-        if too_long { Unread::TooLong(error) } else { Unread::Failed(error) }
-    };
+    let failed = |error| Unread::from_postgres(&format!("reading {}", rows.table), error);
     let stream = client.copy_out(&rows.statement(range)).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);
     let mut cutter = Cutter::new(rows.format);

@@ -179,9 +179,9 @@ impl Reader {
         self.begin().await
     }
 
-    /// Whether the table could be locked at once. If not, the transaction is as it was before.
-    pub async fn try_lock(&self, table: &TableName) -> Result<bool> {
-        let lock = catalog::lock_statements(std::iter::once(table), true).remove(0);
+    /// Whether all these tables could be locked at once. If not, the transaction is as it was before.
+    pub async fn try_lock<'a>(&self, tables: impl Iterator<Item = &'a TableName>) -> Result<bool> {
+        let lock = catalog::lock_statements(tables, true).join("; ");
         let locked = self.session.batch_execute(&format!("SAVEPOINT lock; {lock}; RELEASE SAVEPOINT lock")).await;
         match locked {
             Ok(()) => Ok(true),
@@ -189,7 +189,7 @@ impl Reader {
                 let back = self.session.batch_execute("ROLLBACK TO SAVEPOINT lock; RELEASE SAVEPOINT lock").await;
                 back.map(|()| false).map_err(|e| from_postgres("giving up a lock", e))
             }
-            Err(error) => Err(from_postgres(&format!("locking {table}"), error)),
+            Err(error) => Err(from_postgres("locking tables to read them", error)),
         }
     }
 }

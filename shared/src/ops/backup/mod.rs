@@ -11,6 +11,7 @@ mod pace;
 mod parent;
 mod pipeline;
 pub(crate) mod publish;
+mod readers;
 mod schema;
 mod upload;
 

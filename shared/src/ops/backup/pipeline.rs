@@ -22,22 +22,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::collect::Collector;
 use super::pace::Pace;
-use super::parent::{KnownPart, KnownRange, Parent};
+use super::parent::{KnownPart, Parent};
+use super::readers::{read_all, read_left_over};
 use super::upload::{MetaPacks, Place, Uploader};
 use crate::error::{Error, Result};
-use crate::model::{Chunk, ContentId, Encoding, PackId, PieceRef, TableEntry, TableKind, TableName, Tally};
+use crate::model::{Chunk, ContentId, Encoding, PackId, PieceRef, TableEntry, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
-use crate::plan::read::{PART_RANGES, PlannedTable, Ranges, ReadPlan};
-use crate::plan::unread::{Comparison, is_comparable, is_worth_a_look};
-use crate::postgres::copy_out::{Rows, Unread, look_at, read_range};
-use crate::postgres::snapshot::{Reader, Ticket};
-use crate::postgres::{Connector, Session, from_postgres};
+use crate::plan::read::{PART_RANGES, PlannedTable, ReadPlan};
+use crate::plan::unread::Comparison;
+use crate::postgres::snapshot::Ticket;
+use crate::postgres::{Connector, Session};
 use crate::vault::keys::Keys;
 use crate::vault::pack::{ClosedPack, PackBuffer};
 use crate::vault::piece::{PieceKind, Sealer, content_id};
-
-/// After this many tables a reader lets go of its locks, so that the server's lock table never fills.
-const TABLES_PER_TRANSACTION: usize = 200;
 
 /// What the pipeline works with.
 pub struct Work {
@@ -106,14 +103,14 @@ impl Task {
 }
 
 /// Rows that were read, before anything was done to them.
-struct RawChunk {
-    task: Task,
-    part: u32,
+pub(super) struct RawChunk {
+    pub task: Task,
+    pub part: u32,
     /// With the generated columns behind the others.
-    rows: Vec<u8>,
-    known: Arc<KnownPart>,
+    pub rows: Vec<u8>,
+    pub known: Arc<KnownPart>,
     /// What it must be, unless the rule that finds unchanged ranges is wrong.
-    expected: Option<ContentId>,
+    pub expected: Option<ContentId>,
 }
 
 /// What threads tell the collector.
@@ -156,14 +153,14 @@ struct Placement {
 /// What all threads share.
 pub(super) struct Shared {
     pub work: Work,
-    tasks: Mutex<VecDeque<Task>>,
+    pub tasks: Mutex<VecDeque<Task>>,
     /// Of each table, how its rows are read.
     encodings: Mutex<Vec<Encoding>>,
     /// Ranges of tables that a reader could not lock at once.
-    left_over: Mutex<Vec<Task>>,
+    pub left_over: Mutex<Vec<Task>>,
     known: Mutex<HashMap<PartName, Arc<OnceCell<Arc<KnownPart>>>>>,
     runtime: tokio::runtime::Handle,
-    pace: Pace,
+    pub pace: Pace,
     uploads: Uploader,
     pack: Mutex<PackBuffer<Placement>>,
     messages: mpsc::UnboundedSender<Message>,
@@ -253,28 +250,19 @@ async fn join(threads: Vec<Thread>) -> Result<()> {
 }
 
 impl Shared {
-    fn next_task(&self) -> Option<Task> {
-        self.tasks.lock().expect("no panic while held").pop_front()
-    }
-
-    /// What no reader could lock, and what became of that when it was begun again.
-    fn next_left_over(&self) -> Option<Task> {
-        self.left_over.lock().expect("no panic while held").pop().or_else(|| self.next_task())
-    }
-
     /// Whether its table was begun again in another encoding.
-    fn is_outdated(&self, task: Task) -> bool {
+    pub fn is_outdated(&self, task: Task) -> bool {
         self.encodings.lock().expect("no panic while held")[task.table] != task.encoding
     }
 
-    fn table(&self, task: Task) -> &PlannedTable {
+    pub fn table(&self, task: Task) -> &PlannedTable {
         &self.work.plan.tables[task.table]
     }
 
     /// Begins a table again in binary, because one of its rows does not fit into a message as text.
     ///
     /// Errors: `too_long`, with what can be done, where binary is no way out.
-    fn start_over(&self, task: Task, too_long: Error) -> Result<()> {
+    pub fn start_over(&self, task: Task, too_long: Error) -> Result<()> {
         let table = self.table(task);
         let encoding = Encoding::Binary;
         let no_way_out = match &table.only_text {
@@ -300,12 +288,12 @@ impl Shared {
     }
 
     /// Tells the collector; it outlives all who send, unless it failed and is only waiting for them to end.
-    fn tell(&self, message: Message) {
+    pub fn tell(&self, message: Message) {
         let _ = self.messages.send(message);
     }
 
     /// What the parent has of a part; read once, by the runtime that owns the store's connections.
-    async fn known(self: &Arc<Self>, part: PartName) -> Result<Arc<KnownPart>> {
+    pub async fn known(self: &Arc<Self>, part: PartName) -> Result<Arc<KnownPart>> {
         let Some(parent) = &self.work.parent else {
             return Ok(Arc::default());
         };
@@ -318,141 +306,6 @@ impl Shared {
         };
         cell.get_or_try_init(read).await.cloned()
     }
-}
-
-/// A reader thread: its session runs on a runtime of its own, which is what makes it as fast as the server.
-fn read_all(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Error::bug("cannot start a reader").because(e))?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            () = shared.work.stop.cancelled() => Ok(()),
-            result = read_tasks(shared, raw) => result,
-        }
-    });
-    if let Err(error) = result {
-        shared.tell(Message::Failed(error));
-    }
-    Ok(())
-}
-
-async fn read_tasks(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Result<()> {
-    let reader = Reader::join(&shared.work.connector, &shared.work.ticket).await?;
-    let mut locked = HashSet::new();
-    while let Some(task) = shared.next_task() {
-        if !locked.contains(&task.table) {
-            if locked.len() >= TABLES_PER_TRANSACTION {
-                reader.begin_again().await?;
-                locked.clear();
-            }
-            let table = shared.table(task);
-            if table.kind != TableKind::LargeObjects && !reader.try_lock(&table.name).await? {
-                shared.left_over.lock().expect("no panic while held").push(task);
-                continue;
-            }
-            locked.insert(task.table);
-        }
-        match read_task(shared, &reader.session, task, raw).await {
-            Ok(()) => {}
-            Err(Unread::Failed(error)) => return Err(error),
-            Err(Unread::TooLong(error)) => {
-                shared.start_over(task, error)?;
-                reader.begin_again().await?;
-                locked.clear();
-            }
-        }
-    }
-    reader.session.close().await;
-    Ok(())
-}
-
-/// The coordinator's transaction is the snapshot: it must not fail with a row that is too long.
-async fn read_left_over(shared: &Arc<Shared>, coordinator: &Session, raw: &flume::Sender<RawChunk>) -> Result<()> {
-    let run = async |sql: &str| coordinator.batch_execute(sql).await.map_err(|e| from_postgres("reading", e));
-    while let Some(task) = shared.next_left_over() {
-        run("SAVEPOINT range").await?;
-        match read_task(shared, coordinator, task, raw).await {
-            Ok(()) => {}
-            Err(Unread::Failed(error)) => return Err(error),
-            Err(Unread::TooLong(error)) => {
-                shared.start_over(task, error)?;
-                run("ROLLBACK TO SAVEPOINT range").await?;
-            }
-        }
-        run("RELEASE SAVEPOINT range").await?;
-    }
-    Ok(())
-}
-
-async fn read_task(
-    shared: &Arc<Shared>,
-    session: &Session,
-    task: Task,
-    raw: &flume::Sender<RawChunk>,
-) -> Result<(), Unread> {
-    if shared.is_outdated(task) {
-        return Ok(());
-    }
-    let table = shared.table(task);
-    let known = shared.known(task.part()).await?;
-    let unchanged = unchanged(shared, session, task, &known).await?;
-    let is_audit = shared.work.comparison.is_some_and(|comparison| comparison.is_audit);
-    if let Some(parents) = unchanged.filter(|_| !is_audit) {
-        leave_unread(shared, task, parents);
-        return Ok(());
-    }
-    let rows = Rows {
-        table: &table.name,
-        kind: table.kind,
-        columns: &table.columns,
-        generated: &table.generated,
-        format: task.encoding,
-        condition: table.condition.as_deref(),
-        by_blocks: matches!(table.ranges, Ranges::Blocks { .. }),
-        encoding: &shared.work.connector.identity().server_encoding,
-        by_large_object_pages: shared.work.by_large_object_pages,
-    };
-    let mut chunks = 0;
-    let sink = async |rows: Vec<u8>| {
-        shared.pace.wait(rows.len() as u64).await;
-        let expected = unchanged.map(|parents| parents.id_of(chunks));
-        let chunk = RawChunk { task, part: chunks, rows, known: Arc::clone(&known), expected };
-        chunks += 1;
-        // The sealers end before the readers only when something failed, and that is told by whoever failed.
-        raw.send_async(chunk).await.map_err(|_| Error::out_of_time("reading was stopped"))
-    };
-    read_range(session, rows, table.ranges.range(task.range), sink).await?;
-    shared.tell(Message::RangeRead { task, chunks });
-    shared.advance(task, Progress::default());
-    Ok(())
-}
-
-/// The range as the parent has it, if the server shows that it is still the same.
-async fn unchanged<'k>(
-    shared: &Shared,
-    session: &Session,
-    task: Task,
-    known: &'k KnownPart,
-) -> Result<Option<&'k KnownRange>> {
-    let (Some(comparison), Some(parent)) = (shared.work.comparison, &shared.work.parent) else { return Ok(None) };
-    let (table, range) = (shared.table(task), shared.table(task).ranges.range(task.range));
-    let is_comparable = || parent.table(&table.name).is_some_and(|then| is_comparable(then, table));
-    let worth_a_look =
-        |then: &&KnownRange| is_worth_a_look(then.range, then.tally.plaintext_bytes, range) && is_comparable();
-    // Begun again in another encoding, the table has no chunk in common with the parent's.
-    let candidate = known.ranges.get(&range.first).filter(|_| task.encoding == table.encoding).filter(worth_a_look);
-    let Some(then) = candidate else { return Ok(None) };
-    let seen = look_at(session, &table.name, range, comparison.horizon).await?;
-    Ok((seen.young == 0 && seen.rows == then.tally.rows).then_some(then))
-}
-
-fn leave_unread(shared: &Shared, task: Task, parents: &KnownRange) {
-    let range = shared.table(task).ranges.range(task.range);
-    let chunks: Vec<Chunk> = parents.chunks.iter().map(|chunk| Chunk { range, ..*chunk }).collect();
-    let reused_bytes = chunks.iter().filter_map(|chunk| chunk.piece).map(|piece| piece.length).sum();
-    let Tally { rows, plaintext_bytes, .. } = parents.tally;
-    shared.tell(Message::RangeUnread { task, chunks });
-    shared.advance(task, Progress { rows, plaintext_bytes, reused_bytes, ..Progress::default() });
 }
 
 /// A sealer thread.
@@ -531,10 +384,15 @@ fn store_pack(shared: &Arc<Shared>, pack: ClosedPack<Placement>) {
 
 impl Shared {
     /// Tells that a range is done, with what was not told before.
-    fn advance(&self, task: Task, done: Progress) {
-        let table = self.table(task);
-        let expected_bytes = table.heap_bytes / table.ranges.count();
+    pub fn advance(&self, task: Task, done: Progress) {
+        let expected_bytes = self.expected_bytes(task);
         self.work.observer.on(&Event::Advance(Progress { expected_bytes, ..done }));
+    }
+
+    /// As much of the table as is in the range, if all are alike.
+    pub fn expected_bytes(&self, task: Task) -> u64 {
+        let table = self.table(task);
+        table.heap_bytes / table.ranges.count()
     }
 
     fn placed(&self, placement: Placement, piece: PieceRef, is_new: bool) -> Message {

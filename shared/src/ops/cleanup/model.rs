@@ -7,7 +7,7 @@
 //!
 //! Mistakes that were nearly made are kept as variants: each must be found, or the walk proves nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -290,20 +290,23 @@ async fn verify(world: Arc<World>, db: DatabaseVault) -> Result<()> {
     db.write_verdict(&Verdict { ok, at, ..fixture::verdict(&db, &id, Depth::Full) }).await
 }
 
-async fn meddle(world: Arc<World>, db: DatabaseVault, held: Arc<Mutex<HashSet<BackupId>>>) -> Result<()> {
+/// Backups by the names of their holds that stand and that nobody has begun to release.
+type Held = Arc<Mutex<BTreeMap<String, BackupId>>>;
+
+async fn meddle(world: Arc<World>, db: DatabaseVault, held: Held) -> Result<()> {
     let Some(id) = world.pick_newest_first(&db.published().await?).cloned() else { return Ok(()) };
     match world.roll(0..5) {
         0 | 1 => delete(&db, &id, world.happens(50), WHY).await.map(drop),
         2 => undelete(&db, &id, WHY).await.map(drop),
         3 => {
-            holds::hold(&db, &id, None, WHY).await?;
-            held.lock().unwrap().insert(id);
+            let hold = holds::hold(&db, &id, None, WHY).await?;
+            held.lock().unwrap().insert(hold.hold, id);
             Ok(())
         }
         _ => {
             // From the moment that somebody asks, it may be gone.
-            held.lock().unwrap().remove(&id);
-            holds::release(&db, &id, None, WHY).await.map(drop)
+            let Some((hold, id)) = held.lock().unwrap().pop_first() else { return Ok(()) };
+            holds::release(&db, &id, Some(&hold), WHY).await.map(drop)
         }
     }
 }
@@ -357,7 +360,7 @@ struct Walk {
     db: DatabaseVault,
     sweeper: DatabaseVault,
     oracle: DatabaseVault,
-    held: Arc<Mutex<HashSet<BackupId>>>,
+    held: Held,
     jobs: Vec<Running>,
 }
 
@@ -455,7 +458,7 @@ impl Walk {
             }
         }
         let held = self.held.lock().unwrap().clone();
-        match held.iter().find(|id| !published.contains(id) || condemned.contains(*id)) {
+        match held.values().find(|id| !published.contains(id) || condemned.contains(*id)) {
             Some(id) => Err(format!("{id} is held, and gone or condemned")),
             None => Ok(()),
         }
@@ -490,7 +493,7 @@ impl Walk {
         let db = &self.oracle;
         for id in self.late_now().await {
             let _ = holds::release(db, &id, None, WHY).await;
-            self.held.lock().unwrap().remove(&id);
+            self.held.lock().unwrap().retain(|_, held| *held != id);
             delete(db, &id, true, WHY).await.unwrap();
         }
     }
