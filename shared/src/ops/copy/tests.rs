@@ -11,7 +11,7 @@ use crate::model::{Cause, KeyId, KeyringEntry};
 use crate::ops::fixture::{self, Backup};
 use crate::ops::{ListFilter, Silent, list};
 use crate::store::memory::MemoryStore;
-use crate::store::{Tries, list_all};
+use crate::store::{ObjectStore, Tries, list_all};
 use crate::vault::Vault;
 use crate::vault::keys::MasterKey;
 
