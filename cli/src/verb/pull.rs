@@ -120,5 +120,6 @@ fn line(report: &CopyReport, paint: Paint) -> String {
     });
     let took = human::duration_ms(report.duration_ms);
     let findings = report.verified.as_ref().map(|verified| super::verify::findings(&verified.findings));
-    format!("{mark} {}  {done}; {verified}, in {took}\n", paint.bold(report.id.as_str())) + &findings.unwrap_or_default()
+    format!("{mark} {}  {done}; {verified}, in {took}\n", paint.bold(report.id.as_str()))
+        + &findings.unwrap_or_default()
 }

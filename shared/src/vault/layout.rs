@@ -150,7 +150,9 @@ mod tests {
             assert_eq!(layout.pack_and_era_of_key(&layout.pack_of_era(&pack, era)), Some((pack, era)));
         }
         let plain = layout.pack(&pack);
-        for odd in [format!("{plain}-"), format!("{plain}-12"), format!("{plain}-{era}-{era}"), format!("{plain}.{era}")] {
+        for odd in
+            [format!("{plain}-"), format!("{plain}-12"), format!("{plain}-{era}-{era}"), format!("{plain}.{era}")]
+        {
             assert_eq!(layout.pack_of_key(&odd), None, "{odd}");
         }
         assert_eq!(layout.pack_of_key(&plain.replace("/ab/", "/ac/")), None);

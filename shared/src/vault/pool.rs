@@ -46,7 +46,11 @@ impl DatabaseVault {
     }
 
     /// Reads a pack under the first of its names that is there.
-    async fn find_pack<T, F: Future<Output = Result<T>>>(&self, pack: &PackId, read: impl Fn(String) -> F) -> Result<T> {
+    async fn find_pack<T, F: Future<Output = Result<T>>>(
+        &self,
+        pack: &PackId,
+        read: impl Fn(String) -> F,
+    ) -> Result<T> {
         let known = self.renamed.read().unwrap_or_else(PoisonError::into_inner).get(pack).copied();
         let missing = match read(self.layout.pack_of_era(pack, known)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => error,

@@ -231,9 +231,8 @@ async fn plan(
     let there = there(target, &needed).await?;
     copy_plan(&needed, &named, &there, ground).map_err(|pack| {
         let object = target.layout.pack(&pack);
-        Error::verification(format!("{object} is damaged in {}: it has another size", target.store().location())).hint(
-            "`lifeboat verify` says which backups there need it; delete them there, or copy to another place",
-        )
+        Error::verification(format!("{object} is damaged in {}: it has another size", target.store().location()))
+            .hint("`lifeboat verify` says which backups there need it; delete them there, or copy to another place")
     })
 }
 

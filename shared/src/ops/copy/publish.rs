@@ -36,8 +36,11 @@ fn require_time_left(ground: &Ground, now: Timestamp) -> Result<()> {
     if now < ground.deadline {
         return Ok(());
     }
-    Err(Error::out_of_time(format!("the copy was ready {:#} after its time, and is not published", now - ground.deadline))
-        .hint("run it again: what it copied in the last days is used again"))
+    Err(Error::out_of_time(format!(
+        "the copy was ready {:#} after its time, and is not published",
+        now - ground.deadline
+    ))
+    .hint("run it again: what it copied in the last days is used again"))
 }
 
 async fn withdraw(target: &DatabaseVault, id: &BackupId, by: &str) -> Result<()> {
