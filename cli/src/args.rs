@@ -109,6 +109,8 @@ pub enum Verb {
     Undelete(verb::delete::UndeleteArgs),
     Hold(verb::hold::Args),
     Release(verb::hold::ReleaseArgs),
+    Pull(verb::pull::Args),
+    Push(verb::push::Args),
     Completions(verb::completions::Args),
 }
 

@@ -11,6 +11,7 @@ use lifeboat::config::{self, Config, ConfigFile, MasterKeySource};
 use lifeboat::model::{BackupId, DatabaseName, Depth};
 use lifeboat::ops::{self, Run};
 use lifeboat::postgres::{Connector, Environment};
+use lifeboat::store::{self, ObjectStore};
 use lifeboat::vault::{DatabaseVault, Vault};
 use lifeboat::{Error, Result};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,17 @@ impl Context {
 
     pub async fn vault(&self) -> Result<Arc<Vault>> {
         self.config.open_vault(&self.aws).await
+    }
+
+    /// A place that is not the configured one.
+    pub async fn store_at(&self, url: &str) -> Result<Arc<dyn ObjectStore>> {
+        store::open_with(url, &self.aws).await
+    }
+
+    /// The vault there, which the configured master key opens.
+    pub async fn vault_at(&self, url: &str) -> Result<Arc<Vault>> {
+        let (store, master) = (self.store_at(url).await?, self.config.open_master_key(&self.aws).await?);
+        Ok(Arc::new(Vault::open(store, master).await?))
     }
 
     /// The database that `--database` names; `None` without the option.

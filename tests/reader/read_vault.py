@@ -126,14 +126,19 @@ class Backup:
     def __init__(self, vault, manifest):
         key, self.pool = manifest["key"], vault.root / vault.base / "pool"
         self.key_id, self.keys = key, vault.keys[key]
-        listed = (self.pool / manifest["pack_list"][:2] / manifest["pack_list"]).read_bytes()
+        listed = self.pack_path(manifest["pack_list"]).read_bytes()
         require(hashlib.sha256(listed).hexdigest() == manifest["pack_list"], "the pack list is damaged")
         self.packs = {line.split(" ")[0]: int(line.split(" ")[1]) for line in listed.decode().splitlines()}
         self.catalogue = json.loads(self.piece("catalogue", manifest["catalogue"]))
 
+    def pack_path(self, pack):
+        """The plain name, if it is there, else one that a copy gave it."""
+        names = (path for path in (self.pool / pack[:2]).glob(f"{pack}*") if path.name[64:65] in ("", "-"))
+        return min(names, default=self.pool / pack[:2] / pack)
+
     def piece(self, kind, at):
         what = f"the {kind} at {at['offset']}+{at['length']} of pack {at['pack']}"
-        path = self.pool / at["pack"][:2] / at["pack"]
+        path = self.pack_path(at["pack"])
         size = path.exists() and path.stat().st_size
         require(size and size == self.packs.get(at["pack"]), f"{what}: its pack is missing, cut or not listed")
         with path.open("rb") as pack:

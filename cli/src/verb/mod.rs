@@ -9,6 +9,8 @@ pub mod doctor;
 pub mod hold;
 pub mod init;
 pub mod list;
+pub mod pull;
+pub mod push;
 pub mod restore;
 pub mod show;
 pub mod verify;

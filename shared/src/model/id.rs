@@ -82,6 +82,17 @@ hex_id!(
     VaultId, 16
 );
 
+hex_id!(
+    /// Names a time in which backups were copied into a vault: what sets names of packs apart that copies put there.
+    EraId, 8
+);
+
+impl EraId {
+    pub fn random() -> Self {
+        Self(rand::rng().random())
+    }
+}
+
 impl KeyId {
     pub fn random() -> Self {
         Self(rand::rng().random())

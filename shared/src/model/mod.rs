@@ -12,7 +12,7 @@ pub use catalogue::{
     Catalogue, Collation, Column, DatabaseProperties, Extension, LargeObject, NotRestored, Role, Sequence,
     SettingOverride, Skipped, TableEntry, TableKind, TableName,
 };
-pub use id::{BackupId, ContentId, DatabaseName, KeyId, Lsn, PackId, Tier, VaultId};
+pub use id::{BackupId, ContentId, DatabaseName, EraId, KeyId, Lsn, PackId, Tier, VaultId};
 pub use index::{BlockRange, Chunk, IndexPart, PieceRef};
 pub use manifest::{
     ClusterIdentity, DatabaseIdentity, Manifest, PackEntry, PackList, PackOrigin, Purpose, SnapshotFacts, ToolVersions,

@@ -41,13 +41,13 @@ pub struct Backup {
     id: BackupId,
     at: Timestamp,
     tags: BTreeMap<String, String>,
-    packs: Vec<PackId>,
+    packs: BTreeMap<PackId, u64>,
 }
 
 impl Backup {
     pub fn new(at: &str, tier: &str) -> Self {
         let at = at.parse().unwrap();
-        Self { id: BackupId::new(at, &tier.parse().unwrap()), at, tags: BTreeMap::new(), packs: Vec::new() }
+        Self { id: BackupId::new(at, &tier.parse().unwrap()), at, tags: BTreeMap::new(), packs: BTreeMap::new() }
     }
 
     pub fn tag(mut self, key: &str, value: &str) -> Self {
@@ -56,8 +56,13 @@ impl Backup {
     }
 
     /// Says that it needs a pack, which need not exist.
-    pub fn pack(mut self, pack: PackId) -> Self {
-        self.packs.push(pack);
+    pub fn pack(self, pack: PackId) -> Self {
+        self.sized_pack(pack, 1)
+    }
+
+    /// Says that it needs a pack of this size.
+    pub fn sized_pack(mut self, pack: PackId, size_bytes: u64) -> Self {
+        self.packs.insert(pack, size_bytes);
         self
     }
 
@@ -68,12 +73,12 @@ impl Backup {
     }
 
     /// All but the manifest.
-    pub async fn store(mut self, db: &DatabaseVault) -> Result<Manifest> {
-        self.packs.sort();
-        self.packs.dedup();
+    pub async fn store(self, db: &DatabaseVault) -> Result<Manifest> {
         let catalogue = store_catalogue(db).await?;
-        let entry = |pack| PackEntry { pack, size_bytes: 1, origin: PackOrigin::New };
-        let list = Bytes::from(PackList(self.packs.into_iter().map(entry).collect()).to_bytes());
+        let entry = |(pack, size_bytes)| PackEntry { pack, size_bytes, origin: PackOrigin::New };
+        let packs = PackList(self.packs.into_iter().map(entry).collect());
+        let totals = Totals { stored_bytes: packs.stored_bytes(), ..Totals::default() };
+        let list = Bytes::from(packs.to_bytes());
         let pack_list = pack::pack_id(&list);
         db.put_pack(pack_list, list.clone()).await?;
         Ok(Manifest {
@@ -97,7 +102,7 @@ impl Backup {
             locale: "C".to_owned(),
             started_at: self.at,
             finished_at: self.at,
-            totals: Totals::default(),
+            totals,
             parent: None,
             since_all_read: 0,
             listed_at: self.at,

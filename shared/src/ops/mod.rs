@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod cleanup;
+pub mod copy;
 pub mod delete;
 pub mod doctor;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 
 pub use cleanup::{CleanupReport, cleanup};
+pub use copy::{CopyOptions, CopyReport, copy};
 pub use delete::{DeletionReport, delete, undelete};
 pub use holds::HoldState;
 pub use list::{ListFilter, Listing, list};

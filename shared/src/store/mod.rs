@@ -160,7 +160,7 @@ pub async fn probe_create_only(store: &dyn ObjectStore, prefix: &str) -> Result<
 }
 
 /// Hashes on a blocking thread, except what is too little to be worth the way there.
-async fn sha256_of(body: &Bytes) -> Result<[u8; 32]> {
+pub(crate) async fn sha256_of(body: &Bytes) -> Result<[u8; 32]> {
     const INLINE_BYTES: usize = 64 * 1024;
     if body.len() <= INLINE_BYTES {
         return Ok(Sha256::digest(body).into());

@@ -1,7 +1,6 @@
 //! One database's folder of a vault: its backups, and what is said about them.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use super::keyring::Keyring;
 use super::keys::Keys;
 use super::layout::Layout;
 use super::piece::{Opener, PieceKind};
+use super::pool::Renamed;
 use super::record::Unverified;
 use super::{Vault, pack};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,12 +35,14 @@ pub struct DatabaseVault {
     current: Arc<Keys>,
     current_wrapped: WrappedKey,
     keyring: Arc<RwLock<Keyring>>,
+    pub(super) renamed: Renamed,
 }
 
 impl DatabaseVault {
     pub(super) fn new(vault: Arc<Vault>, name: DatabaseName, layout: Layout, keyring: Keyring) -> Self {
         let (current, current_wrapped) = keyring.newest.clone();
-        Self { vault, name, layout, current, current_wrapped, keyring: Arc::new(RwLock::new(keyring)) }
+        let (keyring, renamed) = (Arc::new(RwLock::new(keyring)), Renamed::default());
+        Self { vault, name, layout, current, current_wrapped, keyring, renamed }
     }
 
     pub fn store(&self) -> &dyn ObjectStore {
@@ -138,6 +140,11 @@ impl DatabaseVault {
 
     /// The manifest, proven authentic and in its place. Errors: `NotFound`, `Verification`.
     pub async fn manifest(&self, id: &BackupId) -> Result<Manifest> {
+        Ok(self.manifest_and_bytes(id).await?.0)
+    }
+
+    /// The manifest, and as it is stored. Errors: as [`manifest`](Self::manifest).
+    pub async fn manifest_and_bytes(&self, id: &BackupId) -> Result<(Manifest, Bytes)> {
         let key = self.layout.manifest(id);
         let bytes = self.store().get(&key).await.map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::not_found(format!("there is no backup {id} of {}", self.name)),
@@ -150,7 +157,7 @@ impl DatabaseVault {
         if named != (id, &self.name, self.vault.id(), unverified.mac_key) {
             return Err(Error::verification(format!("{key} is the manifest of another backup")));
         }
-        Ok(manifest)
+        Ok((manifest, bytes))
     }
 
     /// Makes the backup exist. One request: a reply that is lost leaves the outcome open, and the error says so.
@@ -169,9 +176,9 @@ impl DatabaseVault {
     /// Errors: `Verification` when it is missing or damaged.
     pub async fn pack_list(&self, manifest: &Manifest) -> Result<PackList> {
         let key = self.layout.pack(&manifest.pack_list);
-        let bytes = match self.store().get(&key).await {
+        let bytes = match self.pack(&manifest.pack_list).await {
             Ok(bytes) => bytes,
-            Err(error) => return Err(self.damage_behind(error, &key, manifest.pack_list_bytes).await),
+            Err(error) => return Err(self.damage_behind(error, &manifest.pack_list, manifest.pack_list_bytes).await),
         };
         if bytes.len() as u64 != manifest.pack_list_bytes || pack::pack_id(&bytes) != manifest.pack_list {
             return Err(Error::verification(format!("the pack list {key} is damaged: its bytes do not have its name")));
@@ -197,15 +204,6 @@ impl DatabaseVault {
         self.opened(key, kind, at, Ok).await
     }
 
-    /// Bytes of a pack, as they are stored. Errors: `Verification` when it is missing or too short.
-    pub async fn pack_range(&self, pack: &PackId, range: Range<u64>) -> Result<Bytes> {
-        let object = self.layout.pack(pack);
-        match self.store().get_range(&object, range.clone()).await {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => Err(self.damage_behind(error, &object, range.end).await),
-        }
-    }
-
     /// Reads, opens and parses one piece; all but the reading on a blocking thread.
     async fn opened<T: Send + 'static>(
         &self,
@@ -220,32 +218,6 @@ impl DatabaseVault {
         let opened = tokio::task::spawn_blocking(open).await;
         let opened = opened.map_err(|e| Error::bug("opening a piece failed").because(e))?;
         opened.map_err(|error| error.context(format!("the piece at {}+{} of {object}", at.offset, at.length)))
-    }
-
-    /// To a store a missing or a short object is a request it cannot serve; to us it is damage.
-    async fn damage_behind(&self, error: Error, object: &str, needed_bytes: u64) -> Error {
-        match self.store().head(object).await {
-            Err(missing) if missing.kind() == ErrorKind::NotFound => {
-                Error::verification(format!("{object} is missing"))
-            }
-            Ok(head) if head.info.size_bytes < needed_bytes => Error::verification(format!(
-                "{object} is damaged: it has {} of at least {needed_bytes} bytes",
-                head.info.size_bytes
-            )),
-            _ => error,
-        }
-    }
-
-    /// Stores a pack under its name.
-    ///
-    /// Errors: `Verification` when other bytes are there under this name: SHA-256 allows that only for a damaged object.
-    pub async fn put_pack(&self, pack: PackId, bytes: Bytes) -> Result<()> {
-        let key = self.layout.pack(&pack);
-        // The name is the hash that the store wants.
-        match self.store().put_new_hashed(&key, bytes, pack.0, Tries::Many).await? {
-            Put::Created => Ok(()),
-            Put::Exists => Err(Error::verification(format!("{key} is damaged: its bytes do not have its name"))),
-        }
     }
 
     /// Records a verdict. Of two in the same moment the second is dated a microsecond later, until it finds a free name.

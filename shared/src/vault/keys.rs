@@ -30,6 +30,7 @@ const KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
 const TAG_LEN: usize = 16;
 
 /// 32 secret bytes: never printed, wiped when dropped.
+#[derive(Clone)]
 pub struct SecretKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl SecretKey {
@@ -100,6 +101,7 @@ impl Place<'_> {
 }
 
 /// The key above all keys. Without it no backup can be read; nothing in the vault can replace it.
+#[derive(Clone)]
 pub enum MasterKey {
     Local(SecretKey),
     /// It never leaves KMS, which wraps and unwraps for those whom its policy allows to ask.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::model::{BackupId, DatabaseName, Depth, KeyId, PackId};
+use crate::model::{BackupId, DatabaseName, Depth, EraId, KeyId, PackId};
 
 pub const FORMATS: &str = "format/";
 pub const DATABASES: &str = "databases/";
@@ -46,6 +46,14 @@ impl Layout {
     pub fn pack(&self, pack: &PackId) -> String {
         let name = pack.to_string();
         format!("{}pool/{}/{name}", self.root, &name[..2])
+    }
+
+    /// A pack under the name that a copy gives it: `None` is the plain one.
+    pub fn pack_of_era(&self, pack: &PackId, era: Option<EraId>) -> String {
+        match era {
+            None => self.pack(pack),
+            Some(era) => format!("{}-{era}", self.pack(pack)),
+        }
     }
 
     pub fn backups(&self) -> String {
@@ -115,9 +123,38 @@ impl Layout {
         format!("{}result.json", self.job(job))
     }
 
-    /// A pack's id, from its key.
+    /// A pack's id, from its key: from any of the names that a pack can have.
     pub fn pack_of_key(&self, key: &str) -> Option<PackId> {
-        let pack = key.strip_prefix(&self.pool())?.split_once('/')?.1.parse().ok()?;
-        (self.pack(&pack) == key).then_some(pack)
+        self.pack_and_era_of_key(key).map(|(pack, _)| pack)
+    }
+
+    pub fn pack_and_era_of_key(&self, key: &str) -> Option<(PackId, Option<EraId>)> {
+        let name = key.strip_prefix(&self.pool())?.split_once('/')?.1;
+        let (pack, era) = match name.split_once('-') {
+            Some((pack, era)) => (pack.parse().ok()?, Some(era.parse().ok()?)),
+            None => (name.parse().ok()?, None),
+        };
+        (self.pack_of_era(&pack, era) == key).then_some((pack, era))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pack_is_known_by_each_of_its_names_and_by_no_other() {
+        let layout = Layout::new(&"shop".parse().unwrap());
+        let (pack, era) = (PackId([0xab; 32]), EraId([0x12; 8]));
+        for era in [None, Some(era)] {
+            assert_eq!(layout.pack_and_era_of_key(&layout.pack_of_era(&pack, era)), Some((pack, era)));
+        }
+        let plain = layout.pack(&pack);
+        for odd in
+            [format!("{plain}-"), format!("{plain}-12"), format!("{plain}-{era}-{era}"), format!("{plain}.{era}")]
+        {
+            assert_eq!(layout.pack_of_key(&odd), None, "{odd}");
+        }
+        assert_eq!(layout.pack_of_key(&plain.replace("/ab/", "/ac/")), None);
     }
 }

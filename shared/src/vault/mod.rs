@@ -19,7 +19,9 @@ pub mod keys;
 pub mod layout;
 pub mod pack;
 pub mod piece;
+mod pool;
 mod record;
+mod replica;
 mod tombstone;
 
 use std::sync::Arc;
@@ -216,6 +218,18 @@ impl Vault {
     async fn write<T: Serialize>(&self, keys: &Keys, kind: &str, key: &str, content: &T, tries: Tries) -> Result<Put> {
         let bytes = record::encode(keys, kind, key, content);
         self.store.put_new(key, bytes.into(), tries).await
+    }
+}
+
+/// For tests of what the vault's own key signs.
+#[cfg(test)]
+impl Vault {
+    pub async fn read_own<T: DeserializeOwned>(&self, kind: &str, key: &str) -> T {
+        self.read(&self.keys, kind, key).await.unwrap()
+    }
+
+    pub async fn write_own<T: Serialize>(&self, kind: &str, key: &str, content: &T) {
+        assert_eq!(self.write(&self.keys, kind, key, content, Tries::Many).await.unwrap(), Put::Created);
     }
 }
 

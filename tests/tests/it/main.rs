@@ -6,6 +6,7 @@ mod bed;
 mod check;
 mod confirmation;
 mod connect;
+mod copy;
 mod crowd;
 mod damage;
 mod data;

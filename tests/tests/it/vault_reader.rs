@@ -210,6 +210,21 @@ fn every_field_is_documented(kept: &Kept, decoded: &Path) {
     }
 }
 
+/// As copies into a vault name what may have been there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_that_a_copy_named_are_read_too() {
+    let source = Bed::get().server(17).await.create_database().await;
+    source.sql("CREATE TABLE t AS SELECT i, i::text AS note FROM generate_series(1, 100) i").await;
+    let kept = Kept::backup_of(&source).await;
+    for folder in std::fs::read_dir(kept.vault().join("databases/shop/pool")).unwrap() {
+        for pack in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let pack = pack.unwrap().path();
+            std::fs::rename(&pack, format!("{}-00112233445566ff", pack.display())).unwrap();
+        }
+    }
+    compare(&source, &kept.decoded().await).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_independent_reader_refuses_any_damaged_object_and_another_key() {
     let source = Bed::get().server(17).await.create_database().await;

@@ -6,7 +6,7 @@
 
 mod claim;
 mod collect;
-mod guard;
+pub(crate) mod guard;
 mod pace;
 mod parent;
 mod pipeline;

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::model::{Claim, Depth, PackEntry, PackId, Verdict};
 use crate::ops::backup::publish::publish;
+use crate::ops::copy::walk::{self, Trust};
 use crate::ops::fixture::{self, Backup};
 use crate::ops::{Silent, delete, holds, undelete};
 use crate::plan::retention::TierRules;
@@ -51,6 +52,10 @@ enum Mistake {
     NoOutcome,
     /// The sweep goes on without what it cannot read.
     SkipsUnreadable,
+    /// A copy takes whatever it finds for what it needs.
+    TrustsUnnamed,
+    /// A copy brings back the name of a pack that somebody may still be about to delete.
+    BringsNamesBack,
 }
 
 /// How long a request may be on its way.
@@ -345,6 +350,28 @@ async fn delete_without_outcome(db: DatabaseVault) -> Result<()> {
     clean_up(db).await
 }
 
+/// A copy of some backup of the other place, or of a new one there.
+async fn copy_in(world: Arc<World>, source: DatabaseVault, db: DatabaseVault, mistake: Mistake) -> Result<()> {
+    if world.happens(40) {
+        let at = db.vault.now().await?;
+        walk::back_up(&source, at, |percent| world.happens(percent)).await?;
+    }
+    let trust = match mistake {
+        Mistake::TrustsUnnamed => Trust::Anything,
+        Mistake::BringsNamesBack => Trust::NamesReturn,
+        _ => Trust::Proven,
+    };
+    let Some(id) = world.pick(&source.published().await?).cloned() else { return Ok(()) };
+    if trust == Trust::Proven {
+        world.unsettled.lock().unwrap().insert(id.clone());
+    }
+    let copied = walk::copy_one(&source, &db, &id, trust).await;
+    if !matches!(&copied, Err(error) if error.kind() == ErrorKind::OutOfTime) {
+        world.unsettled.lock().unwrap().remove(&id);
+    }
+    copied
+}
+
 type Job = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 struct Running {
@@ -360,6 +387,8 @@ struct Walk {
     db: DatabaseVault,
     sweeper: DatabaseVault,
     oracle: DatabaseVault,
+    /// Another place of the same vault, from which backups are copied.
+    elsewhere: DatabaseVault,
     held: Held,
     jobs: Vec<Running>,
 }
@@ -390,7 +419,9 @@ impl Walk {
             let oracle = fixture::another_database(&vault, "shop").await;
             let db = open(&world, master(), mistake, false).await;
             let sweeper = open(&world, master(), mistake, mistake == Mistake::SkipsUnreadable).await;
-            Self { world, mistake, db, sweeper, oracle, held: Arc::default(), jobs: Vec::new() }
+            let replica = vault.open_replica(Arc::new(MemoryStore::new())).await.unwrap();
+            let elsewhere = oracle.open_replica(&replica).await.unwrap();
+            Self { world, mistake, db, sweeper, oracle, elsewhere, held: Arc::default(), jobs: Vec::new() }
         })
     }
 
@@ -401,7 +432,8 @@ impl Walk {
             0..15 if self.jobs.len() < 6 => {
                 let (db, mistake) = (self.db.clone(), self.mistake);
                 let job: Job = match world.roll(0..10) {
-                    0..4 => back_up(Arc::clone(&world), db, mistake).boxed_local(),
+                    0..2 => back_up(Arc::clone(&world), db, mistake).boxed_local(),
+                    2..4 => copy_in(Arc::clone(&world), self.elsewhere.clone(), db, mistake).boxed_local(),
                     4..6 => verify(Arc::clone(&world), db).boxed_local(),
                     6..8 => meddle(Arc::clone(&world), db, Arc::clone(&self.held)).boxed_local(),
                     _ if mistake == Mistake::NoOutcome => delete_without_outcome(db).boxed_local(),
@@ -452,7 +484,7 @@ impl Walk {
         for id in published.iter().filter(|id| !condemned.contains(*id) && !late.contains(*id)) {
             let list = db.pack_list(&db.manifest(id).await.unwrap()).await.map_err(|error| format!("{id}: {error}"))?;
             for entry in list.0 {
-                if db.store().head(&db.layout.pack(&entry.pack)).await.is_err() {
+                if db.pack_head(&entry.pack).await.is_err() {
                     return Err(format!("{id} lacks the pack {}", entry.pack));
                 }
             }
@@ -585,4 +617,14 @@ fn a_hold_that_races_a_sweep_without_outcomes_is_found() {
 #[test]
 fn a_sweep_that_passes_over_what_it_cannot_read_is_found() {
     require_found(Mistake::SkipsUnreadable);
+}
+
+#[test]
+fn a_copy_that_takes_whatever_it_finds_is_found() {
+    require_found(Mistake::TrustsUnnamed);
+}
+
+#[test]
+fn a_copy_that_brings_names_back_is_found() {
+    require_found(Mistake::BringsNamesBack);
 }

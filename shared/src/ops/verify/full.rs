@@ -214,7 +214,7 @@ async fn verify_pack(
     run: &Run,
 ) -> Result<PackVerdict> {
     run.check("reading the packs")?;
-    let read = match database.store().get(&database.layout.pack(&pack)).await {
+    let read = match database.pack(&pack).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let lost = pieces.iter().map(|piece| piece.table).collect();

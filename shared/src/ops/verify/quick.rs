@@ -17,13 +17,19 @@ pub async fn look(database: &DatabaseVault, packs: &PackList, run: &Run, finding
     run.check("listing the vault")?;
     run.observer.on(&Event::Step { name: "packs" });
     let objects = list_all(database.store(), &database.layout.pool()).await?;
-    let there: HashMap<PackId, u64> =
-        objects.iter().filter_map(|o| Some((database.layout.pack_of_key(&o.key)?, o.size_bytes))).collect();
+    // A pack that copies brought may be there under several names: each is read by somebody.
+    let mut there: HashMap<PackId, Vec<u64>> = HashMap::new();
+    for object in &objects {
+        if let Some(pack) = database.layout.pack_of_key(&object.key) {
+            there.entry(pack).or_default().push(object.size_bytes);
+        }
+    }
     for PackEntry { pack, size_bytes, .. } in &packs.0 {
-        let problem = match there.get(pack) {
-            None => "it is missing".to_owned(),
-            Some(found) if found != size_bytes => format!("it has {found} bytes instead of {size_bytes}"),
-            Some(_) => continue,
+        let found = there.get(pack).map_or(&[][..], Vec::as_slice);
+        let problem = match found.iter().find(|found| *found != size_bytes) {
+            None if found.is_empty() => "it is missing".to_owned(),
+            None => continue,
+            Some(found) => format!("it has {found} bytes instead of {size_bytes}"),
         };
         findings.add(database.layout.pack(pack), problem, Some(*pack));
     }
@@ -32,7 +38,7 @@ pub async fn look(database: &DatabaseVault, packs: &PackList, run: &Run, finding
     let checksums: Vec<(PackId, Option<[u8; 32]>)> = stream::iter(new)
         .map(async |entry| {
             run.check("comparing checksums")?;
-            let head = database.store().head(&database.layout.pack(&entry.pack)).await?;
+            let head = database.pack_head(&entry.pack).await?;
             Ok((entry.pack, head.sha256))
         })
         .buffered(HEADS_AT_ONCE)
