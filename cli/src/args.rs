@@ -111,6 +111,7 @@ pub enum Verb {
     Release(verb::hold::ReleaseArgs),
     Pull(verb::pull::Args),
     Push(verb::push::Args),
+    Stats(verb::stats::Args),
     Completions(verb::completions::Args),
 }
 

@@ -93,6 +93,7 @@ impl Verb {
             Self::Release(args) => verb::hold::run_release(args, context).await,
             Self::Pull(args) => verb::pull::run(args, context).await,
             Self::Push(args) => verb::push::run(args, context).await,
+            Self::Stats(args) => verb::stats::run(args, context).await,
             Self::Restore(args) => verb::restore::run(args, context).await,
             Self::Verify(args) => verb::verify::run(args, context).await,
             Self::Completions(args) => Ok(verb::completions::run(args)),
@@ -105,7 +106,8 @@ impl Verb {
         match self {
             Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) | Self::Cleanup(_) => true,
             Self::Pull(_) | Self::Push(_) => true,
-            Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) | Self::Completions(_) => false,
+            Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) => false,
+            Self::Stats(_) | Self::Completions(_) => false,
             Self::Delete(_) | Self::Undelete(_) | Self::Hold(_) | Self::Release(_) => false,
         }
     }

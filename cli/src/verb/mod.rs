@@ -13,4 +13,5 @@ pub mod pull;
 pub mod push;
 pub mod restore;
 pub mod show;
+pub mod stats;
 pub mod verify;

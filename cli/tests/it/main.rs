@@ -6,4 +6,5 @@ mod help;
 mod secrets;
 mod shell;
 mod signals;
+mod stats;
 mod verbs;

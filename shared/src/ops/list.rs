@@ -81,7 +81,7 @@ impl Listing {
 }
 
 /// A vault that cannot be reached says nothing about the next object; a damaged object only speaks for itself.
-fn is_damage(error: &Error) -> bool {
+pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Verification | ErrorKind::NotFound | ErrorKind::Usage)
 }
 

@@ -12,6 +12,7 @@ pub mod list;
 mod report;
 pub mod restore;
 pub mod show;
+mod stats;
 pub mod verify;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use holds::HoldState;
 pub use list::{ListFilter, Listing, list};
 pub use report::{BackupReport, BackupSummary, LastVerdict, Proof, RestoreReport, Step, VerifyReport};
 pub use show::{BackupDetails, show};
+pub use stats::{DatabaseStats, stats};
 
 /// What every operation gets from whoever started it.
 #[derive(Clone)]

@@ -7,5 +7,6 @@ pub mod restore;
 pub mod retention;
 pub mod schedule;
 pub mod selection;
+pub mod stats;
 pub mod table_closure;
 pub mod unread;

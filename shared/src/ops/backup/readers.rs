@@ -16,7 +16,7 @@ use crate::postgres::copy_out::{Rows, Unread, look_at, read_range};
 use crate::postgres::snapshot::Reader;
 use crate::postgres::{Session, from_postgres};
 
-/// After this many tables a reader lets go of its locks, so that the server's lock table never fills.
+/// Before it has more tables than this, a reader lets go of its locks, so that the server's lock table never fills.
 const TABLES_PER_TRANSACTION: usize = 200;
 
 /// How many tasks are under way in one session: their replies come one after the other, without a pause between them.
@@ -70,7 +70,7 @@ async fn read_tasks(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Resu
         if batch.is_empty() {
             break;
         }
-        if locked.len() >= TABLES_PER_TRANSACTION {
+        if locked.len() + batch.len() > TABLES_PER_TRANSACTION {
             reader.begin_again().await?;
             locked.clear();
         }
