@@ -188,6 +188,10 @@ impl ObjectStore for SeenFrom {
         self.machine.request(self.inner.delete(key)).await
     }
 
+    fn host_time(&self) -> Timestamp {
+        self.inner.host_time()
+    }
+
     async fn now(&self) -> Result<Timestamp> {
         self.machine.request(self.inner.now()).await
     }

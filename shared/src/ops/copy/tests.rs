@@ -248,7 +248,8 @@ async fn what_was_deleted_is_not_copied_and_what_was_condemned_never_comes_back(
 
 #[tokio::test]
 async fn damage_in_the_source_is_found_on_the_way_and_nothing_is_published() {
-    let damages: [fn(&[u8]) -> Option<Vec<u8>>; 3] =
+    type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+    let damages: [Damage; 3] =
         [|_| None, |bytes| Some(bytes[1..].to_vec()), |bytes| Some(bytes.iter().map(|byte| byte ^ 1).collect())];
     for damage in damages {
         let mut pair = Pair::new().await;

@@ -64,7 +64,7 @@ async fn copy_mistaken(
     let there = there(target, &needed).await?;
     for Needed { pack, .. } in needed {
         let counts = trust == Trust::Anything || named.contains(&pack);
-        if !(counts && !there[&pack].is_empty()) {
+        if !counts || there[&pack].is_empty() {
             let bytes = source.pack(&pack).await?;
             target.put_pack(pack, bytes).await?;
         }
