@@ -288,6 +288,10 @@ async fn a_copy_that_dies_at_any_request_publishes_all_or_nothing_and_is_complet
             if outcome.is_some() {
                 break;
             }
+            // Each copy reads the holds that are there: with those of the dead ones the next would take ever more requests.
+            for hold in list_all(&*places.source, "databases/shop/holds/").await.unwrap() {
+                places.source.delete(&hold.key).await.unwrap();
+            }
             at += 1;
         }
         assert!(at > 25, "only {at} requests");
