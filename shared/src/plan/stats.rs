@@ -31,7 +31,7 @@ pub struct Stats {
     pub tiers: Vec<TierSpace>,
     /// Newest first.
     pub backups: Vec<BackupSpace>,
-    /// `null` with fewer than two complete backups at different times.
+    /// `null` before there are complete backups a day apart: a rate of minutes says nothing about a month.
     pub growth: Option<Growth>,
 }
 
@@ -198,6 +198,9 @@ fn growth(newest_first: &[Stored]) -> Option<Growth> {
     let complete: Vec<&Stored> = newest_first.iter().filter(|backup| backup.is_complete).take(GROWTH_BACKUPS).collect();
     let (last, first) = (complete.first()?, complete.last()?);
     let days = days_between(first, last);
+    if days < 1.0 {
+        return None;
+    }
     let pairs =
         complete.iter().enumerate().flat_map(|(at, later)| complete[at + 1..].iter().map(move |e| (*e, *later)));
     let slope = |(earlier, later): (&Stored, &Stored)| {
