@@ -1,5 +1,6 @@
 //! Decisions only: values in, values with reasons out. Property-tested; nothing here touches the world.
 
+pub mod batch;
 mod dependencies;
 mod exclusions;
 pub mod read;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::batch::{MOST_BYTES, MOST_TASKS};
 use super::restore::PostStep;
 use crate::postgres::archive::DumpId;
 use crate::postgres::schema_sql::Pass;
@@ -22,6 +23,9 @@ pub struct Schedule<'a> {
     /// Ready to run, the longest first, then in the archive's order.
     ready: BTreeSet<(Reverse<u64>, usize)>,
     running: BTreeSet<usize>,
+    /// What running steps lock and use, with the number of them that do.
+    locked: BTreeMap<DumpId, usize>,
+    used: BTreeMap<DumpId, usize>,
     postponed: BTreeSet<usize>,
     /// What is left in the stages to come.
     later: BTreeSet<usize>,
@@ -79,6 +83,8 @@ impl<'a> Schedule<'a> {
             waiting_for,
             ready: BTreeSet::new(),
             running: BTreeSet::new(),
+            locked: BTreeMap::new(),
+            used: BTreeMap::new(),
             postponed: BTreeSet::new(),
             later,
             stage: Stage::Main,
@@ -93,16 +99,55 @@ impl<'a> Schedule<'a> {
             self.stage = self.stage.next()?;
             self.collect_ready();
         }
-        let free = self.ready.iter().find(|(_, at)| !self.conflicts(*at)).copied()?;
-        self.ready.remove(&free);
-        self.running.insert(free.1);
-        Some(&self.steps[free.1])
+        let at = self.next_free()?;
+        Some(self.start(at))
+    }
+
+    /// Steps to run now in one transaction: one on a table of any size, or some on small ones, none of which conflicts
+    /// with another. None when there is nothing to run now.
+    pub fn start_batch(&mut self, most_steps: usize) -> Vec<&'a PostStep> {
+        let mut batch = Vec::from_iter(self.start_next());
+        let mut bytes = batch.first().map_or(0, |post| post.table_bytes);
+        while batch.len() < most_steps.min(MOST_TASKS)
+            && let Some(at) = self.next_free()
+        {
+            bytes = bytes.saturating_add(self.steps[at].table_bytes);
+            if bytes > MOST_BYTES {
+                break;
+            }
+            batch.push(self.start(at));
+        }
+        batch
+    }
+
+    fn next_free(&self) -> Option<usize> {
+        self.ready.iter().map(|(_, at)| *at).find(|at| !self.conflicts(*at))
+    }
+
+    fn start(&mut self, at: usize) -> &'a PostStep {
+        let step = &self.steps[at];
+        self.ready.remove(&(Reverse(step.table_bytes), at));
+        self.running.insert(at);
+        step.locks.iter().for_each(|id| *self.locked.entry(*id).or_default() += 1);
+        step.uses.iter().for_each(|id| *self.used.entry(*id).or_default() += 1);
+        step
+    }
+
+    /// `false` when it was not running.
+    fn end(&mut self, at: usize) -> bool {
+        let was_running = self.running.remove(&at);
+        if was_running {
+            let step = &self.steps[at];
+            step.locks.iter().for_each(|id| count_down(&mut self.locked, *id));
+            step.uses.iter().for_each(|id| count_down(&mut self.used, *id));
+        }
+        was_running
     }
 
     /// Marks a step as ended: what waits for it may run.
     pub fn finish(&mut self, id: DumpId) {
-        let Some(at) = self.position.get(&id) else { return };
-        if self.running.remove(at) {
+        let Some(at) = self.position.get(&id).copied() else { return };
+        if self.end(at) {
             for dependent in self.dependents.remove(&id).unwrap_or_default() {
                 self.waiting_for[dependent] -= 1;
                 self.collect_if_ready(dependent);
@@ -114,11 +159,10 @@ impl<'a> Schedule<'a> {
     pub fn postpone(&mut self, id: DumpId) -> bool {
         let grants = [Pass::SchemaPrivileges, Pass::Privileges];
         let has_privileges = self.later.iter().any(|at| grants.contains(&self.steps[*at].step.pass));
-        let Some(at) = self.position.get(&id).filter(|_| self.stage == Stage::Main && has_privileges) else {
-            return false;
-        };
-        self.running.remove(at);
-        self.postponed.insert(*at)
+        let may_wait = self.stage == Stage::Main && has_privileges;
+        let Some(at) = self.position.get(&id).copied().filter(|_| may_wait) else { return false };
+        self.end(at);
+        self.postponed.insert(at)
     }
 
     fn collect_ready(&mut self) {
@@ -141,10 +185,17 @@ impl<'a> Schedule<'a> {
     /// Whether the step needs a lock on what a running one uses, or the other way round.
     fn conflicts(&self, at: usize) -> bool {
         let step = &self.steps[at];
-        self.running
-            .iter()
-            .map(|running| &self.steps[*running])
-            .any(|running| !(step.locks.is_disjoint(&running.uses) && running.locks.is_disjoint(&step.uses)))
+        step.locks.iter().any(|id| self.used.contains_key(id))
+            || step.uses.iter().any(|id| self.locked.contains_key(id))
+    }
+}
+
+fn count_down(counts: &mut BTreeMap<DumpId, usize>, id: DumpId) {
+    if let Some(count) = counts.get_mut(&id) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&id);
+        }
     }
 }
 
@@ -179,14 +230,20 @@ mod tests {
             let mut running: Vec<&PostStep> = Vec::new();
             let mut ran = Vec::new();
             for (choice, fails) in choices {
-                if let Some(post) = schedule.start_next() {
+                let batch = schedule.start_batch(1 + choice.index(4));
+                let started = !batch.is_empty();
+                for post in batch {
                     prop_assert!(post.waits_for.is_subset(&ended));
                     for other in &running {
                         prop_assert!(post.locks.is_disjoint(&other.uses) && other.locks.is_disjoint(&post.uses));
                         prop_assert_eq!(post.step.pass, other.step.pass);
                     }
                     running.push(post);
-                } else if !running.is_empty() {
+                }
+                if started {
+                    continue;
+                }
+                if !running.is_empty() {
                     let post = running.swap_remove(choice.index(running.len()));
                     let id = post.step.dump_id;
                     if !(fails && post.step.pass == Pass::Main && schedule.postpone(id)) {
@@ -234,6 +291,23 @@ mod tests {
         .post_data;
         steps[1].table_bytes = 1 << 40;
         assert_eq!(start_all(&mut Schedule::new(&steps, &BTreeSet::new())), [2, 1]);
+    }
+
+    #[test]
+    fn only_work_on_small_tables_goes_together() {
+        let entries = (1..=5).map(|id| entry(id, "INDEX", &format!("i{id}"), &[])).collect();
+        let mut steps = steps(entries);
+        steps
+            .iter_mut()
+            .zip([MOST_BYTES + 1, MOST_BYTES / 2, MOST_BYTES / 2, 1, 0])
+            .for_each(|(s, b)| s.table_bytes = b);
+        let mut schedule = Schedule::new(&steps, &BTreeSet::new());
+        let mut start = |most| schedule.start_batch(most).iter().map(|post| post.step.dump_id.0).collect::<Vec<_>>();
+        assert_eq!(start(9), [1]);
+        assert_eq!(start(9), [2, 3]);
+        assert_eq!(start(1), [4]);
+        assert_eq!(start(9), [5]);
+        assert!(start(9).is_empty());
     }
 
     #[test]

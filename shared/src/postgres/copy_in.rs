@@ -34,11 +34,11 @@ impl Into<'_> {
 }
 
 /// Copies chunks of whole rows into a table; gives the number of rows that arrived.
-pub async fn write_rows(client: &Client, into: Into<'_>, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+pub async fn write_rows(client: &Client, into: Into<'_>, chunks: Vec<Bytes>) -> Result<u64, tokio_postgres::Error> {
     let messages = match into.format {
         Encoding::Text => chunks,
         Encoding::Binary => {
-            let (header, trailer) = (BINARY_HEADER.to_vec(), BINARY_TRAILER.to_vec());
+            let (header, trailer) = (Bytes::from_static(BINARY_HEADER), Bytes::from_static(&BINARY_TRAILER));
             std::iter::once(header).chain(chunks).chain(std::iter::once(trailer)).collect()
         }
     };
@@ -46,7 +46,7 @@ pub async fn write_rows(client: &Client, into: Into<'_>, chunks: Vec<Vec<u8>>) -
 }
 
 /// Writes pages of large objects, which exist already; gives the number of pages that arrived.
-pub async fn write_large_object_pages(client: &Client, chunks: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+pub async fn write_large_object_pages(client: &Client, chunks: Vec<Bytes>) -> Result<u64, tokio_postgres::Error> {
     let temporary = "CREATE TEMPORARY TABLE lifeboat_page (loid oid, page int8, data bytea) ON COMMIT DROP";
     client.batch_execute(temporary).await?;
     let pages = send(client, "COPY pg_temp.lifeboat_page FROM STDIN", chunks).await?;
@@ -57,11 +57,11 @@ pub async fn write_large_object_pages(client: &Client, chunks: Vec<Vec<u8>>) -> 
     Ok(pages)
 }
 
-async fn send(client: &Client, statement: &str, messages: Vec<Vec<u8>>) -> Result<u64, tokio_postgres::Error> {
+async fn send(client: &Client, statement: &str, messages: Vec<Bytes>) -> Result<u64, tokio_postgres::Error> {
     let sink: CopyInSink<Bytes> = client.copy_in(statement).await?;
     let mut sink = std::pin::pin!(sink);
     for message in messages {
-        sink.as_mut().feed(Bytes::from(message)).await?;
+        sink.as_mut().feed(message).await?;
     }
     sink.as_mut().finish().await
 }

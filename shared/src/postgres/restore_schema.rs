@@ -1,9 +1,10 @@
 //! Runs the plan of a schema's restore on its target.
 //!
-//! Each step is one transaction, sent in one go: begin, its statements, the caller's record that it is done, commit. So a
-//! restore that dies has recorded exactly the steps that took effect, and the next attempt begins with the others.
+//! A transaction is sent in one go: begin, the statements of a step and the caller's record that it is done, commit. So a
+//! restore that dies has recorded exactly the steps that took effect, and the next attempt begins with the others. Small
+//! steps share a transaction until the target refuses something of it; then each has one of its own.
 //!
-//! When the target refuses a statement, the transaction is tried again without it (optional), in pieces (privileges), or
+//! When the target refuses a statement of a step, it is tried again without it (optional), in pieces (privileges), or
 //! without a look at the rows (constraints); what that costs is reported. The rows come first: what comes after them and is
 //! refused (an index that they do not fit, a rule that no server takes) is reported too, with what depends on it. Deadlocks
 //! and the like are tried again as they are. Everything else ends the restore.
@@ -27,6 +28,7 @@ use super::error::from_postgres;
 use super::schema_sql::{Fallback, Importance, Part, Statement, Step};
 use crate::error::{Error, Result};
 use crate::model::{NotRestored, Skipped};
+use crate::plan::batch::MOST_TASKS;
 use crate::plan::restore::{PostStep, SchemaPlan};
 use crate::plan::schedule::Schedule;
 
@@ -79,10 +81,19 @@ impl SchemaRestore<'_> {
         let session = self.session(target).await?;
         self.open(&session).await?;
         let mut outcome = SchemaOutcome::default();
-        for step in self.plan.pre_data.iter().filter(|step| !self.done.contains(&step.dump_id)) {
+        let mut steps: Vec<&Step> =
+            self.plan.pre_data.iter().filter(|step| !self.done.contains(&step.dump_id)).rev().collect();
+        let mut together = Together::default();
+        while !steps.is_empty() {
+            let batch = steps.split_off(steps.len().saturating_sub(together.most()));
+            let took_effect = batch.len() > 1 && self.run_together(&session, batch.iter().rev().copied()).await;
+            together.learn(batch.len(), took_effect);
+            for step in batch.into_iter().rev().filter(|_| !took_effect) {
+                self.require_time()?;
+                let made = self.run(&session, step, Leniency::None).await.map_err(|failure| failure.error)?;
+                outcome.add(made.outcome);
+            }
             self.require_time()?;
-            let made = self.run(&session, step, Leniency::None).await.map_err(|failure| failure.error)?;
-            outcome.add(made.outcome);
         }
         flush(&session).await?;
         Ok(outcome)
@@ -98,34 +109,41 @@ impl SchemaRestore<'_> {
         let mut outcome = SchemaOutcome::default();
         let mut failed = None;
         let mut missing = BTreeSet::new();
+        let mut together = Together::default();
         loop {
             while failed.is_none()
                 && !self.stop.is_cancelled()
                 && let Some(session) = pool.take().await?
             {
-                let Some(post) = schedule.start_next() else {
+                let batch = schedule.start_batch(together.most());
+                if batch.is_empty() {
                     pool.put_back(session);
                     break;
+                }
+                let leniency_of = |post: &PostStep| match post.waits_for.is_disjoint(&missing) {
+                    true => Leniency::ButPrivileges,
+                    false => Leniency::All,
                 };
-                let depends_on_missing = !post.waits_for.is_disjoint(&missing);
-                let leniency = if depends_on_missing { Leniency::All } else { Leniency::ButPrivileges };
-                running.push(self.run_beside(session, post, leniency));
+                let batch = batch.into_iter().map(|post| (&post.step, leniency_of(post))).collect();
+                running.push(self.run_beside(session, batch));
             }
             let ended = tokio::select! {
                 ended = running.next() => ended,
                 () = self.interrupt(target, &pool.busy) => continue,
             };
-            let Some((session, post, result)) = ended else { break };
+            let Some((session, Ended { steps, took_effect_together, results })) = ended else { break };
             pool.put_back(session);
-            let id = post.step.dump_id;
-            match result {
-                Ok(made) => {
-                    outcome.add(made.outcome);
-                    missing.extend(made.is_missing.then_some(id));
-                    schedule.finish(id);
+            together.learn(steps, took_effect_together);
+            for (id, result) in results {
+                match result {
+                    Ok(made) => {
+                        outcome.add(made.outcome);
+                        missing.extend(made.is_missing.then_some(id));
+                        schedule.finish(id);
+                    }
+                    Err(failure) if failure.lacks_privilege && schedule.postpone(id) => {}
+                    Err(failure) => _ = failed.get_or_insert(failure.error),
                 }
-                Err(failure) if failure.lacks_privilege && schedule.postpone(id) => {}
-                Err(failure) => _ = failed.get_or_insert(failure.error),
             }
         }
         self.require_time()?;
@@ -176,14 +194,39 @@ impl SchemaRestore<'_> {
         Ok(session)
     }
 
-    async fn run_beside<'p>(
-        &self,
-        session: Session,
-        post: &'p PostStep,
-        leniency: Leniency,
-    ) -> (Session, &'p PostStep, Result<Made, Failure>) {
-        let result = self.run(&session, &post.step, leniency).await;
-        (session, post, result)
+    async fn run_beside(&self, session: Session, batch: Vec<(&Step, Leniency)>) -> (Session, Ended) {
+        let steps = batch.len();
+        let together = batch.iter().map(|(step, _)| *step);
+        let took_effect_together = steps > 1 && self.run_together(&session, together).await;
+        let mut results = Vec::with_capacity(steps);
+        for (step, leniency) in batch {
+            let result = match took_effect_together {
+                true => Ok(Made::default()),
+                false if self.stop.is_cancelled() => break,
+                false => self.run(&session, step, leniency).await,
+            };
+            results.push((step.dump_id, result));
+        }
+        (session, Ended { steps, took_effect_together, results })
+    }
+
+    /// Runs steps in one transaction. `false`: none took effect, or nobody knows.
+    async fn run_together<'p>(&self, client: &Client, steps: impl Iterator<Item = &'p Step>) -> bool {
+        let steps: Vec<&Step> = steps.collect();
+        let nothing_missing = SchemaOutcome::default();
+        let records: Vec<Option<String>> =
+            steps.iter().map(|step| self.progress.record(step.dump_id, &nothing_missing)).collect();
+        let statements = steps.iter().zip(&records).flat_map(|(step, record)| {
+            let own = step.statements.iter().map(|statement| statement.sql.as_str());
+            own.chain(record.as_deref()).chain(step.storage_reset())
+        });
+        let queries: Vec<&str> = std::iter::once("BEGIN").chain(statements).chain(std::iter::once("COMMIT")).collect();
+        let result = pipeline(client, &queries).await;
+        match &result {
+            Ok(()) => steps.iter().for_each(|step| self.progress.done(step.dump_id)),
+            Err((_, error)) => tracing::debug!(steps = steps.len(), %error, "not together: one after the other"),
+        }
+        result.is_ok()
     }
 
     /// Runs one step, and tries again what can be tried again.
@@ -265,6 +308,36 @@ impl Pool<'_> {
     fn put_back(&mut self, session: Session) {
         self.busy.remove(&session.backend_pid());
         self.idle.push(session);
+    }
+}
+
+/// What became of steps that were begun together.
+struct Ended {
+    steps: usize,
+    took_effect_together: bool,
+    /// Of each that was begun, in turn.
+    results: Vec<(DumpId, Result<Made, Failure>)>,
+}
+
+/// How many steps to put into one transaction: fewer where something is refused, as each refusal costs the whole.
+struct Together(usize);
+
+impl Default for Together {
+    fn default() -> Self {
+        Self(MOST_TASKS)
+    }
+}
+
+impl Together {
+    fn most(&self) -> usize {
+        self.0
+    }
+
+    fn learn(&mut self, steps: usize, took_effect: bool) {
+        match took_effect || steps == 1 {
+            true => self.0 = (self.0 * 2).min(MOST_TASKS),
+            false => self.0 = (steps / 4).max(1),
+        }
     }
 }
 

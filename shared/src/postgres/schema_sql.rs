@@ -57,6 +57,15 @@ pub struct Step {
     pub statements: Vec<Statement>,
 }
 
+impl Step {
+    /// What sets back, for another step in the same transaction, where this one put its rows.
+    pub fn storage_reset(&self) -> Option<&'static str> {
+        let is_storage = |s: &Statement| matches!(s.part, Part::Tablespace(_) | Part::AccessMethod(_));
+        let reset = "SET LOCAL default_tablespace = ''; SET LOCAL default_table_access_method = heap";
+        self.statements.iter().any(is_storage).then_some(reset)
+    }
+}
+
 /// One query of a step. `Debug` leaves the SQL out: it may hold passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -435,6 +444,14 @@ mod tests {
         assert_eq!(statements[1], "SET LOCAL default_table_access_method = \"columnar\"");
         let no_tablespaces = SchemaOptions { no_tablespaces: true, ..Default::default() };
         assert_eq!(sql(&special, &no_tablespaces).len(), 2);
+        let reset = |entry: &Entry| {
+            let step = step(entry, &SchemaOptions::default(), Importance::Optional, 18).unwrap().unwrap();
+            step.storage_reset().is_some()
+        };
+        assert_eq!(
+            (reset(&special), reset(&Entry { tablespace: None, access_method: None, ..special })),
+            (true, false)
+        );
     }
 
     #[test]

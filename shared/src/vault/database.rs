@@ -212,12 +212,12 @@ impl DatabaseVault {
         at: &PieceRef,
         parse: impl FnOnce(Vec<u8>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (keys, at, object) = (self.keys(key).await?, *at, self.layout.pack(&at.pack));
+        let (keys, at, place) = (self.keys(key).await?, *at, self.place(at));
         let sealed = self.pack_range(&at.pack, at.range()?).await?;
         let open = move || parse(Opener::new(&keys)?.open(kind, at.id, at.plaintext_bytes, sealed.into())?);
         let opened = tokio::task::spawn_blocking(open).await;
         let opened = opened.map_err(|e| Error::bug("opening a piece failed").because(e))?;
-        opened.map_err(|error| error.context(format!("the piece at {}+{} of {object}", at.offset, at.length)))
+        opened.map_err(|error| error.context(place))
     }
 
     /// Records a verdict. Of two in the same moment the second is dated a microsecond later, until it finds a free name.

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod layout;
 pub mod pack;
 pub mod piece;
+mod pieces;
 mod pool;
 mod record;
 mod replica;

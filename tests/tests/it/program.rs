@@ -103,7 +103,7 @@ async fn built() -> &'static PathBuf {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut command = Command::new(cargo);
             command.current_dir(env!("CARGO_MANIFEST_DIR"));
-            command.args(["build", "--quiet", "--locked", "--package", "lifeboat-cli"]);
+            command.args(["build", "--quiet", "--locked", "--workspace", "--bin", "lifeboat"]);
             // What cargo tells a test about its package makes build scripts run again, and half of everything after them.
             for (name, _) in std::env::vars_os() {
                 if name.to_str().is_some_and(|name| ABOUT_THE_TEST.iter().any(|start| name.starts_with(start))) {

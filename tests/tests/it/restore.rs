@@ -372,7 +372,8 @@ async fn a_replaced_database_goes_only_after_the_proof_and_after_a_safety_backup
 async fn a_restore_that_was_cut_off_goes_on_and_loads_nothing_twice() {
     let source = Bed::get().server(15).await.create_database().await;
     for table in 0..8 {
-        let fill = format!("CREATE TABLE t{table} AS SELECT i, md5(i::text) FROM generate_series(1, 1000) i");
+        // Too large to go into the target together.
+        let fill = format!("CREATE TABLE t{table} AS SELECT i, md5(i::text) FROM generate_series(1, 40000) i");
         source.sql(&fill).await;
     }
     let server = source.server();

@@ -266,7 +266,9 @@ async fn a_stopped_restore_cancels_what_runs_and_begins_nothing_new() {
                   CREATE INDEX quick ON t (a); CREATE INDEX slow ON t (slow(a)); GRANT SELECT ON t TO PUBLIC";
     let (source, copy) = source_and_target(17, schema).await;
     let archive = archive_of(&source).await;
-    let (plan, into) = (whole(&archive, 17), target(&copy, "postgres").await);
+    let (mut plan, into) = (whole(&archive, 17), target(&copy, "postgres").await);
+    // As of a large table: not together.
+    plan.post_data.iter_mut().for_each(|post| post.table_bytes = u64::MAX);
     let quick = archive.entries.iter().find(|entry| entry.tag == "quick").unwrap().dump_id;
     let stop = CancellationToken::new();
     let progress = StopAfter(quick, stop.clone());

@@ -10,6 +10,7 @@ use super::pipeline::{Message, RawChunk, Shared, Task};
 use crate::error::{Error, Result};
 use crate::model::{Chunk, TableKind, Tally};
 use crate::ops::Progress;
+use crate::plan::batch::{MOST_TASKS, take_batch};
 use crate::plan::read::Ranges;
 use crate::plan::unread::{is_comparable, is_worth_a_look};
 use crate::postgres::copy_out::{Rows, Unread, look_at, read_range};
@@ -19,24 +20,11 @@ use crate::postgres::{Session, from_postgres};
 /// Before it has more tables than this, a reader lets go of its locks, so that the server's lock table never fills.
 const TABLES_PER_TRANSACTION: usize = 200;
 
-/// How many tasks are under way in one session: their replies come one after the other, without a pause between them.
-const TASKS_AT_ONCE: usize = 64;
-/// Of the tables, as the server counts them: more than this is worth a round trip, and other readers may want some of it.
-const BATCH_BYTES: u64 = 2 << 20;
-
 impl Shared {
     /// What a reader does next: one task, or many small ones; none when there is nothing left.
     fn next_batch(&self) -> Vec<Task> {
         let mut tasks = self.tasks.lock().expect("no panic while held");
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(task) = tasks.front() {
-            bytes += self.expected_bytes(*task);
-            if !batch.is_empty() && (bytes > BATCH_BYTES || batch.len() >= TASKS_AT_ONCE) {
-                break;
-            }
-            batch.extend(tasks.pop_front());
-        }
-        batch
+        take_batch(&mut tasks, |task| self.expected_bytes(*task))
     }
 
     /// What no reader could lock, and what became of that when it was begun again.
@@ -77,8 +65,7 @@ async fn read_tasks(shared: &Arc<Shared>, raw: &flume::Sender<RawChunk>) -> Resu
         let batch = lock_all(shared, &reader, &mut locked, batch).await?;
         // All are asked for at once, so that the server need not wait for us between two of them.
         let read = async |task| (task, read_task(shared, &reader.session, task, raw).await);
-        let ended: Vec<(Task, Result<(), Unread>)> =
-            stream::iter(batch).map(read).buffered(TASKS_AT_ONCE).collect().await;
+        let ended: Vec<(Task, Result<(), Unread>)> = stream::iter(batch).map(read).buffered(MOST_TASKS).collect().await;
         if settle(shared, ended)? {
             reader.begin_again().await?;
             locked.clear();

@@ -1,16 +1,20 @@
 //! What comes after the rows and the schema: sequences' values, large objects' owners, the database's properties,
 //! materialized views, statistics.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Mutex;
 
-use tokio_postgres::Client;
+use futures::future::join_all;
+use tokio_postgres::{Client, Row};
 
 use crate::error::Result;
 use crate::model::{Catalogue, DatabaseProperties, LargeObject, NotRestored, Sequence, Skipped, TableName};
+use crate::plan::batch::take_batch;
 use crate::postgres::quote::qualified;
 use crate::postgres::role_names::RoleMap;
 use crate::postgres::sql_text::{literal, quoted};
-use crate::postgres::{from_postgres, schema_sql::SchemaOptions};
+use crate::postgres::{Connector, Session, from_postgres, schema_sql::SchemaOptions};
 
 /// Sets every sequence to its value. Of extensions' sequences, what the target refuses is listed.
 ///
@@ -167,32 +171,57 @@ pub async fn refresh_views(client: &Client, views: &[&TableName], search_path: O
     refused
 }
 
-/// Planner statistics, which no backup holds, of these tables or of all. Foreign tables are left alone, and what is made
-/// of them: asking them would go to other servers. A table that cannot be analyzed is worth a remark, not the restore.
-pub async fn analyze(client: &Client, tables: Option<Vec<TableName>>) -> Result<Vec<Skipped>> {
+/// Planner statistics, which no backup holds, of these tables (with their bytes) or of all, in up to `jobs` sessions.
+/// Foreign tables are left alone, and what is made of them: asking them would go to other servers. A table that cannot be
+/// analyzed is worth a remark, not the restore.
+pub async fn analyze(
+    target: &Connector,
+    control: &Client,
+    tables: Option<Vec<(TableName, u64)>>,
+    jobs: usize,
+) -> Result<Vec<Skipped>> {
     let tables = match tables {
-        Some(tables) => tables,
+        Some(mut tables) => {
+            tables.sort_by_key(|(_, bytes)| Reverse(*bytes));
+            tables
+        }
         None => {
-            let rows = client.query(include_str!("analyzable.sql"), &[]).await;
+            let rows = control.query(include_str!("analyzable.sql"), &[]).await;
             let rows = rows.map_err(|e| from_postgres("listing tables to analyze", e))?;
-            rows.iter().map(|row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect()
+            let table = |row: &Row| {
+                (TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)), row.get::<_, i64>(2).unsigned_abs())
+            };
+            rows.iter().map(table).collect()
         }
     };
+    // Whom the target refuses a session, the others stand in for.
+    let others = join_all((1..jobs.min(tables.len())).map(|_| target.connect())).await;
+    let others: Vec<Session> = others.into_iter().filter_map(Result::ok).collect();
+    let queue = Mutex::new(VecDeque::from(tables));
+    let clients = others.iter().map(|session| &**session).chain(std::iter::once(control));
+    Ok(join_all(clients.map(|client| analyze_from(&queue, client))).await.concat())
+}
+
+async fn analyze_from(queue: &Mutex<VecDeque<(TableName, u64)>>, client: &Client) -> Vec<Skipped> {
+    let analyze =
+        |tables: &[TableName]| format!("ANALYZE {}", tables.iter().map(qualified).collect::<Vec<_>>().join(", "));
     let mut remarks = Vec::new();
-    for batch in tables.chunks(50) {
-        let analyze =
-            |tables: &[TableName]| format!("ANALYZE {}", tables.iter().map(qualified).collect::<Vec<_>>().join(", "));
-        if client.batch_execute(&analyze(batch)).await.is_ok() {
+    loop {
+        let batch = take_batch(&mut queue.lock().expect("no panic while held"), |(_, bytes)| *bytes);
+        if batch.is_empty() {
+            return remarks;
+        }
+        let batch: Vec<TableName> = batch.into_iter().map(|(table, _)| table).collect();
+        if client.batch_execute(&analyze(&batch)).await.is_ok() {
             continue;
         }
-        for table in batch {
+        for table in &batch {
             if let Err(error) = client.batch_execute(&analyze(std::slice::from_ref(table))).await {
                 let reason = from_postgres("the planner has no statistics of it", error).message();
                 remarks.push(Skipped { object: format!("table {table}"), reason });
             }
         }
     }
-    Ok(remarks)
 }
 
 /// The sequences that belong to a restore of these tables, or all of them.

@@ -540,9 +540,9 @@ impl<'a> Restore<'a> {
             if plan.is_data_only() {
                 self.remarks.extend(existing::orphans(&self.control, &self.loads).await?);
             }
-            let added: Option<Vec<TableName>> =
-                plan.adds().then(|| self.loads.iter().map(|load| load.into.clone()).collect());
-            self.remarks.extend(finish::analyze(&self.control, added).await?);
+            let sized = |load: &Load| (load.into.clone(), load.entry.tally.plaintext_bytes);
+            let added = plan.adds().then(|| self.loads.iter().map(sized).collect());
+            self.remarks.extend(finish::analyze(&self.target, &self.control, added, plan.options.jobs).await?);
         }
         let outcome = self.listeners().post_data(&self.target, NonZeroUsize::MIN).await?;
         self.not_restored.extend(outcome.not_restored);

@@ -5,17 +5,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::rows::Load;
 use crate::error::{Error, Result};
 use crate::model::{BlockRange, Column, Encoding, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
+use crate::plan::batch::{MOST_TASKS, take_batch};
 use crate::plan::read::RANGE_BLOCKS;
 use crate::postgres::copy_out::{Rows, Unread, may_read_large_object_pages, read_range};
 use crate::postgres::quote::qualified;
 use crate::postgres::session::{reader_settings, set_local};
-use crate::postgres::{Connector, from_postgres};
+use crate::postgres::{Connector, Session, from_postgres};
+
+/// The block size of every server that anybody runs; only the sizes of batches follow it.
+const BLOCK_BYTES: u64 = 8192;
 
 /// A table to read back.
 struct Wanted {
@@ -43,12 +48,20 @@ struct Group {
     members: Vec<TableName>,
 }
 
+/// What to read back at one go.
+#[derive(Debug, Clone, Copy)]
+struct Task {
+    /// Into `wanted`.
+    number: usize,
+    range: BlockRange,
+    blocks: u64,
+}
+
 struct Shared {
     target: Connector,
     encoding: String,
     wanted: Vec<Wanted>,
-    /// Numbers into `wanted`, with a range of each.
-    tasks: Mutex<VecDeque<(usize, BlockRange)>>,
+    tasks: Mutex<VecDeque<Task>>,
     found: Mutex<BTreeMap<usize, Tally>>,
     failed: Mutex<Option<Error>>,
     observer: Arc<dyn Observer>,
@@ -140,7 +153,7 @@ fn compare(loads: &[Load], found: &BTreeMap<usize, Tally>) -> Differences {
 }
 
 /// Also lets go of generated columns that the target does not have as such: rows may have come to tables that were there.
-async fn plan_tasks(target: &Connector, wanted: &mut [Wanted]) -> Result<VecDeque<(usize, BlockRange)>> {
+async fn plan_tasks(target: &Connector, wanted: &mut [Wanted]) -> Result<VecDeque<Task>> {
     let session = target.connect().await?;
     let names: Vec<String> = wanted.iter().map(|wanted| qualified(&wanted.table)).collect();
     let sql = "SELECT t.n::int8, a.attname::text
@@ -176,7 +189,7 @@ async fn plan_tasks(target: &Connector, wanted: &mut [Wanted]) -> Result<VecDequ
         };
         (0..count).map(move |range| {
             let end = (range + 1 < count).then_some((range + 1) * RANGE_BLOCKS);
-            (number, BlockRange { first: range * RANGE_BLOCKS, end })
+            Task { number, range: BlockRange { first: range * RANGE_BLOCKS, end }, blocks: blocks / count }
         })
     };
     Ok(sizes.into_iter().flat_map(ranges).collect())
@@ -219,9 +232,30 @@ async fn prove(shared: &Shared) -> Result<()> {
     session.batch_execute(&begin).await.map_err(|e| from_postgres("preparing a session for the proof", e))?;
     let by_large_object_pages = may_read_large_object_pages(&session).await?;
     loop {
-        let next = shared.tasks.lock().expect("no panic while held").pop_front();
-        let Some((number, range)) = next else { break };
-        let wanted = &shared.wanted[number];
+        let batch = take_batch(&mut shared.tasks.lock().expect("no panic while held"), Task::bytes);
+        if batch.is_empty() {
+            break;
+        }
+        // All are asked for at once, so that the server need not wait for us between two of them.
+        let read = |task| shared.read_back(&session, task, by_large_object_pages);
+        let tallies: Vec<(usize, Tally)> = stream::iter(batch).map(read).buffered(MOST_TASKS).try_collect().await?;
+        let mut found = shared.found.lock().expect("no panic while held");
+        tallies.iter().for_each(|(number, tally)| found.entry(*number).or_default().add(tally));
+    }
+    session.close().await;
+    Ok(())
+}
+
+impl Task {
+    /// Roughly: what the table's blocks hold, which is not what lies beside them.
+    fn bytes(&self) -> u64 {
+        self.blocks.saturating_mul(BLOCK_BYTES)
+    }
+}
+
+impl Shared {
+    async fn read_back(&self, session: &Session, task: Task, by_large_object_pages: bool) -> Result<(usize, Tally)> {
+        let wanted = &self.wanted[task.number];
         let rows = Rows {
             table: &wanted.table,
             kind: wanted.kind,
@@ -230,24 +264,21 @@ async fn prove(shared: &Shared) -> Result<()> {
             format: wanted.encoding,
             condition: wanted.condition.as_deref(),
             by_blocks: wanted.kind != TableKind::LargeObjects,
-            encoding: &shared.encoding,
+            encoding: &self.encoding,
             by_large_object_pages,
         };
         let mut tally = Tally::default();
-        read_range(&session, rows, range, async |rows| {
+        let add = async |rows: Vec<u8>| {
             tally.add(&wanted.tally(&rows)?);
             Ok(())
-        })
-        .await
-        .map_err(Unread::into_error)?;
+        };
+        read_range(session, rows, task.range, add).await.map_err(Unread::into_error)?;
         let bytes = tally.plaintext_bytes;
         let progress =
             Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows: tally.rows, ..Progress::default() };
-        shared.observer.on(&Event::Advance(progress));
-        shared.found.lock().expect("no panic while held").entry(number).or_default().add(&tally);
+        self.observer.on(&Event::Advance(progress));
+        Ok((task.number, tally))
     }
-    session.close().await;
-    Ok(())
 }
 
 #[cfg(test)]

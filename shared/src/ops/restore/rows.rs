@@ -5,28 +5,30 @@
 //! store's connections.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use futures::FutureExt;
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::record::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Chunk, Column, KeyId, NotRestored, PackId, PieceRef, TableEntry, TableKind, TableName, Tally};
+use crate::model::{Chunk, IndexPart, KeyId, NotRestored, PieceRef, TableEntry, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
+use crate::plan::batch::{MOST_TASKS, take_batch};
 use crate::postgres::copy_in::{self, write_large_object_pages, write_rows};
 use crate::postgres::{Connector, Session, from_postgres};
 use crate::vault::DatabaseVault;
-use crate::vault::piece::{Opener, PieceKind};
+use crate::vault::piece::PieceKind;
 
 /// Plaintext in one segment: a transaction's worth of work. A loader holds two in memory.
 const SEGMENT_BYTES: u64 = 16 << 20;
-/// Pieces in one pack that are this near each other are read with one request.
-const GAP_BYTES: u64 = 128 << 10;
+/// Tables whose indexes are read at the same time.
+const TABLES_AT_ONCE: usize = 64;
 
 /// A table to load, and where its rows go.
 #[derive(Debug, Clone)]
@@ -59,6 +61,24 @@ struct Segment {
     load: Arc<Load>,
     number: i32,
     chunks: Vec<Chunk>,
+}
+
+impl Segment {
+    fn pieces(&self) -> impl Iterator<Item = (PieceRef, Tally)> {
+        self.chunks.iter().filter_map(|chunk| Some((chunk.piece?, chunk.tally)))
+    }
+
+    fn plaintext_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| &chunk.tally).sum::<Tally>().plaintext_bytes
+    }
+
+    /// Its size for who puts small ones together: large objects go alone, as they take more than a COPY.
+    fn bytes_beside_others(&self) -> u64 {
+        match self.load.entry.kind {
+            TableKind::LargeObjects => u64::MAX,
+            TableKind::Table | TableKind::Partition => self.plaintext_bytes(),
+        }
+    }
 }
 
 /// What became of the rows.
@@ -143,25 +163,35 @@ async fn plan_segments(
 ) -> Result<(Vec<Segment>, Lost)> {
     loads.sort_by_key(|load| std::cmp::Reverse(load.entry.tally.plaintext_bytes));
     let (mut segments, mut lost) = (Vec::new(), Lost::new());
-    for load in loads {
-        let load = Arc::new(load);
-        let (chunks, unlisted) = chunks_of(loading, &load.entry).await?;
-        lost.extend(unlisted.map(|unlisted| ((load.entry.name.clone(), OF_INDEX), vec![unlisted])));
-        let cut = cut_segments(&chunks).into_iter().enumerate().map(|(number, chunks)| Segment {
-            load: Arc::clone(&load),
-            number: i32::try_from(number).expect("fewer than two billion segments"),
-            chunks,
-        });
-        segments.extend(cut.filter(|segment| !done.contains(&(segment.load.entry.name.to_string(), segment.number))));
+    for loads in loads.chunks(TABLES_AT_ONCE) {
+        let wanted: Vec<PieceRef> = loads.iter().flat_map(|load| &load.entry.parts).copied().collect();
+        let mut parts = loading.database.index_parts(loading.key, &wanted).await?.into_iter();
+        for load in loads {
+            let parts = parts.by_ref().take(load.entry.parts.len()).collect();
+            let (chunks, unlisted) = chunks_of(loading, &load.entry, parts)?;
+            lost.extend(unlisted.map(|unlisted| ((load.entry.name.clone(), OF_INDEX), vec![unlisted])));
+            let load = Arc::new(load.clone());
+            let cut = cut_segments(&chunks).into_iter().enumerate().map(|(number, chunks)| Segment {
+                load: Arc::clone(&load),
+                number: i32::try_from(number).expect("fewer than two billion segments"),
+                chunks,
+            });
+            let is_done = |segment: &Segment| done.contains(&(segment.load.entry.name.to_string(), segment.number));
+            segments.extend(cut.filter(|segment| !is_done(segment)));
+        }
     }
     Ok((segments, lost))
 }
 
-/// The table's chunks that have rows, and what damage to its index costs.
-async fn chunks_of(loading: &Loading, entry: &TableEntry) -> Result<(Vec<Chunk>, Option<NotRestored>)> {
+/// The table's chunks that have rows, from the parts of its index, and what damage to the index costs.
+fn chunks_of(
+    loading: &Loading,
+    entry: &TableEntry,
+    parts: Vec<Result<IndexPart>>,
+) -> Result<(Vec<Chunk>, Option<NotRestored>)> {
     let (mut chunks, mut damaged) = (Vec::new(), None);
-    for at in &entry.parts {
-        match loading.database.index_part(loading.key, at).await {
+    for (at, part) in entry.parts.iter().zip(parts) {
+        match part {
             Ok(part) => chunks.extend(part.chunks.into_iter().filter(|chunk| chunk.piece.is_some())),
             Err(error) if error.kind() != ErrorKind::Verification => return Err(error),
             Err(_) if loading.skip_damaged => damaged = Some(at.pack),
@@ -216,13 +246,12 @@ fn load_all(shared: &Arc<Shared>) {
 async fn load_segments(shared: &Arc<Shared>) -> Result<()> {
     let mut session = loader(shared).await?;
     let mut ahead = shared.read_ahead();
-    while let Some((segment, reading)) = ahead {
+    while let Some((batch, reading)) = ahead {
         let read = reading.await?;
         // While the server takes these rows, the store gives the next.
         ahead = shared.read_ahead();
-        if !shared.is_refused(&segment.load.entry.name) {
-            load_segment(shared, &mut session, &segment, read).await?;
-        }
+        let wanted = batch.iter().zip(read).filter(|(segment, _)| !shared.is_refused(&segment.load.entry.name));
+        load_batch(shared, &mut session, wanted.collect()).await?;
     }
     session.close().await;
     Ok(())
@@ -236,25 +265,46 @@ async fn loader(shared: &Shared) -> Result<Session> {
 }
 
 impl Shared {
-    /// The next segment, which is being read by now, unless it is too large to have it in memory beside another.
-    fn read_ahead(self: &Arc<Self>) -> Option<(Segment, BoxFuture<'static, Result<ReadSegment>>)> {
-        let segment = loop {
-            let segment = self.segments.lock().expect("no panic while held").pop_front()?;
-            if !self.is_refused(&segment.load.entry.name) {
-                break segment;
+    /// The next segment, or many small ones, which are being read by now, unless there is too much to have it in memory
+    /// beside another.
+    fn read_ahead(self: &Arc<Self>) -> Option<(Vec<Segment>, BoxFuture<'static, Result<Vec<ReadSegment>>>)> {
+        let batch = {
+            let mut segments = self.segments.lock().expect("no panic while held");
+            while segments.front().is_some_and(|segment| self.is_refused(&segment.load.entry.name)) {
+                segments.pop_front();
             }
+            take_batch(&mut segments, Segment::bytes_beside_others)
         };
+        let plaintext_bytes = batch.first()?.plaintext_bytes();
         let reading = {
-            let (shared, segment) = (Arc::clone(self), segment.clone());
-            async move { read_segment(&shared, &segment).await }
+            let (shared, batch) = (Arc::clone(self), batch.clone());
+            async move { read_batch(&shared, &batch).await }
         };
-        let plaintext_bytes = segment.chunks.iter().map(|chunk| &chunk.tally).sum::<Tally>().plaintext_bytes;
+        // By the runtime that owns the store's connections, whoever asks.
+        let runtime = self.runtime.clone();
+        let start = move || runtime.spawn(reading);
         if plaintext_bytes > 2 * SEGMENT_BYTES {
-            return Some((segment, reading.boxed()));
+            return Some((batch, async { joined(start()).await }.boxed()));
         }
-        let reading = self.runtime.spawn(reading);
-        let read = async { reading.await.map_err(|e| Error::bug("reading a segment failed").because(e))? };
-        Some((segment, read.boxed()))
+        Some((batch, joined(start()).boxed()))
+    }
+
+    fn into<'a>(&'a self, load: &'a Load) -> copy_in::Into<'a> {
+        let Load { entry, into } = load;
+        let (columns, format, encoding) = (entry.columns.as_slice(), entry.encoding, self.loading.encoding.as_str());
+        copy_in::Into { table: into, columns, format, encoding }
+    }
+
+    /// Tells that the target has the segment.
+    fn loaded(&self, segment: &Segment, read: ReadSegment) {
+        let bytes = read.texts.iter().map(|text| text.len() as u64).sum();
+        if !read.lost.is_empty() {
+            let place = (segment.load.entry.name.clone(), segment.number);
+            self.lost.lock().expect("no panic while held").insert(place, read.lost);
+        }
+        let progress =
+            Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows: read.rows, ..Progress::default() };
+        self.loading.observer.on(&Event::Advance(progress));
     }
 
     fn is_refused(&self, table: &TableName) -> bool {
@@ -265,106 +315,95 @@ impl Shared {
 /// What the vault had of a segment.
 #[derive(Default)]
 struct ReadSegment {
-    texts: Vec<Vec<u8>>,
+    texts: Vec<Bytes>,
     rows: u64,
     lost: Vec<NotRestored>,
 }
 
-async fn read_segment(shared: &Arc<Shared>, segment: &Segment) -> Result<ReadSegment> {
-    let pieces: Vec<(PieceRef, Tally)> =
-        segment.chunks.iter().filter_map(|chunk| Some((chunk.piece?, chunk.tally))).collect();
-    let mut read = ReadSegment::default();
-    for run in runs(&pieces) {
-        for ((piece, tally), opened) in pieces[run.clone()].iter().zip(read_run(shared, &pieces[run]).await?) {
+async fn joined(reading: JoinHandle<Result<Vec<ReadSegment>>>) -> Result<Vec<ReadSegment>> {
+    reading.await.map_err(|e| Error::bug("reading rows failed").because(e))?
+}
+
+async fn read_batch(shared: &Shared, batch: &[Segment]) -> Result<Vec<ReadSegment>> {
+    let Loading { database, key, skip_damaged, .. } = &shared.loading;
+    let wanted: Vec<PieceRef> = batch.iter().flat_map(Segment::pieces).map(|(piece, _)| piece).collect();
+    let mut opened = database.pieces(*key, PieceKind::Chunk, &wanted).await?.into_iter();
+    let mut read = Vec::with_capacity(batch.len());
+    for segment in batch {
+        let mut of_segment = ReadSegment::default();
+        for ((piece, tally), opened) in segment.pieces().zip(opened.by_ref()) {
+            let table = &segment.load.entry.name;
             match opened {
                 Ok(text) => {
-                    read.rows = read.rows.saturating_add(tally.rows);
-                    read.texts.push(text);
+                    of_segment.rows = of_segment.rows.saturating_add(tally.rows);
+                    of_segment.texts.push(text.into());
                 }
-                Err(error) if shared.loading.skip_damaged && error.kind() == ErrorKind::Verification => {
-                    let object = segment.load.entry.name.to_string();
+                Err(error) if *skip_damaged && error.kind() == ErrorKind::Verification => {
                     let reason = format!("{} rows are lost: pack {} is damaged or missing", tally.rows, piece.pack);
-                    read.lost.push(NotRestored { object, reason, essential: true });
+                    of_segment.lost.push(NotRestored { object: table.to_string(), reason, essential: true });
                 }
-                Err(error) => {
-                    let table = &segment.load.entry.name;
-                    return Err(error.context(format!("rows of {table}")).hint(AROUND_DAMAGE));
-                }
+                Err(error) => return Err(error.context(format!("rows of {table}")).hint(AROUND_DAMAGE)),
             }
         }
+        read.push(of_segment);
     }
     Ok(read)
 }
 
-/// Runs of pieces that lie so near each other in a pack that one request reads them.
-fn runs(pieces: &[(PieceRef, Tally)]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (at, (piece, _)) in pieces.iter().enumerate() {
-        let follows = at.checked_sub(1).is_some_and(|before| {
-            let before = pieces[before].0;
-            let end = before.offset.saturating_add(before.length);
-            before.pack == piece.pack && piece.offset >= end && piece.offset - end <= GAP_BYTES
-        });
-        match runs.last_mut().filter(|_| follows) {
-            Some(run) => run.end = at + 1,
-            None => runs.push(at..at + 1),
+/// Loads segments in one transaction if they are many and the target takes them all so, else each in its own.
+async fn load_batch(shared: &Shared, session: &mut Session, batch: Vec<(&Segment, ReadSegment)>) -> Result<()> {
+    if batch.len() > 1 {
+        if write_together(shared, session, &batch).await {
+            batch.into_iter().for_each(|(segment, read)| shared.loaded(segment, read));
+            return Ok(());
+        }
+        // Answers to what was asked in advance may still be on their way.
+        *session = loader(shared).await?;
+    }
+    for (segment, read) in batch {
+        if !shared.is_refused(&segment.load.entry.name) {
+            load_segment(shared, session, segment, read).await?;
         }
     }
-    runs
+    Ok(())
 }
 
-/// Reads and opens the pieces of a run; each may be damaged for itself. The outer error is one of the store.
-async fn read_run(shared: &Arc<Shared>, pieces: &[(PieceRef, Tally)]) -> Result<Vec<Result<Vec<u8>>>> {
-    let (Some((first, _)), Some((last, _))) = (pieces.first(), pieces.last()) else { return Ok(Vec::new()) };
-    let range = first.offset..last.range()?.end;
-    let (pack, begin): (PackId, u64) = (first.pack, first.offset);
-    let database = shared.loading.database.clone();
-    // By the runtime that owns the store's connections, whoever asks.
-    let reading = shared.runtime.spawn(async move { database.pack_range(&pack, range).await });
-    let bytes = match reading.await.map_err(|e| Error::bug("reading a pack failed").because(e))? {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::Verification && pieces.len() == 1 => return Ok(vec![Err(error)]),
-        // The pack is too short for all of them, perhaps not for each.
-        Err(error) if error.kind() == ErrorKind::Verification => {
-            let mut opened = Vec::new();
-            for piece in pieces.chunks(1) {
-                opened.append(&mut Box::pin(read_run(shared, piece)).await?);
-            }
-            return Ok(opened);
+/// One transaction for many segments, each COPY sent as soon as the one before it was. `false`: the target refused
+/// something, nothing took effect, and the session is of no more use.
+async fn write_together(shared: &Shared, session: &Session, batch: &[(&Segment, ReadSegment)]) -> bool {
+    let write = async {
+        session.batch_execute("BEGIN").await?;
+        let copies =
+            batch.iter().map(|(segment, read)| write_rows(session, shared.into(&segment.load), read.texts.clone()));
+        let rows: Vec<u64> = stream::iter(copies).buffered(MOST_TASKS).try_collect().await?;
+        let whole = rows.iter().zip(batch).all(|(rows, (_, read))| *rows == read.rows);
+        let notes: Vec<String> = batch
+            .iter()
+            .map(|(segment, read)| Record::segment(&segment.load.entry.name.to_string(), segment.number, &read.lost))
+            .collect();
+        if whole {
+            session.batch_execute(&format!("{}; COMMIT", notes.join("; "))).await?;
         }
-        Err(error) => return Err(error),
+        Ok::<_, tokio_postgres::Error>(whole)
     };
-    let keys = shared.loading.database.keys(shared.loading.key).await?;
-    let pieces = pieces.to_vec();
-    let open_all = move || {
-        let mut opener = Opener::new(&keys)?;
-        let open = |(piece, _): &(PieceRef, Tally)| {
-            let from = usize::try_from(piece.offset - begin).expect("within the bytes that were read");
-            let to = from + usize::try_from(piece.length).expect("within the bytes that were read");
-            opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, bytes[from..to].to_vec())
-        };
-        Ok(pieces.iter().map(open).collect())
-    };
-    tokio::task::spawn_blocking(open_all).await.map_err(|e| Error::bug("opening pieces failed").because(e))?
+    let written = write.await;
+    if let Err(error) = &written {
+        let code = error.code().map(SqlState::code);
+        tracing::debug!(segments = batch.len(), code, "not together: one after the other");
+    }
+    written.unwrap_or(false)
 }
 
 async fn load_segment(shared: &Shared, session: &mut Session, segment: &Segment, read: ReadSegment) -> Result<()> {
     let entry = &segment.load.entry;
-    let ReadSegment { texts, rows: expected, lost } = read;
-    let bytes = texts.iter().map(|text| text.len() as u64).sum();
-    match write_segment(shared, session, segment, texts, &lost).await {
-        Ok(rows) if rows == expected => {
-            if !lost.is_empty() {
-                let place = (entry.name.clone(), segment.number);
-                shared.lost.lock().expect("no panic while held").insert(place, lost);
-            }
-            let progress = Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows, ..Progress::default() };
-            shared.loading.observer.on(&Event::Advance(progress));
+    match write_segment(shared, session, segment, &read).await {
+        Ok(rows) if rows == read.rows => {
+            shared.loaded(segment, read);
             Ok(())
         }
         Ok(rows) => Err(Error::verification(format!(
-            "{} took {rows} rows of {expected}: something there drops rows",
-            entry.name
+            "{} took {rows} rows of {}: something there drops rows",
+            entry.name, read.rows
         ))),
         Err(error) => {
             let Some((constraint, is_partition_bound)) = refusal(&error) else { return Err(not_loaded(entry, error)) };
@@ -392,20 +431,17 @@ async fn write_segment(
     shared: &Shared,
     session: &Session,
     segment: &Segment,
-    texts: Vec<Vec<u8>>,
-    lost: &[NotRestored],
+    read: &ReadSegment,
 ) -> Result<u64, tokio_postgres::Error> {
-    let Load { entry, into } = &*segment.load;
+    let entry = &segment.load.entry;
     session.batch_execute("BEGIN").await?;
     let rows = match entry.kind {
-        TableKind::LargeObjects => write_large_object_pages(session, texts).await?,
+        TableKind::LargeObjects => write_large_object_pages(session, read.texts.clone()).await?,
         TableKind::Table | TableKind::Partition => {
-            let (columns, format): (&[Column], _) = (&entry.columns, entry.encoding);
-            let into = copy_in::Into { table: into, columns, format, encoding: &shared.loading.encoding };
-            write_rows(session, into, texts).await?
+            write_rows(session, shared.into(&segment.load), read.texts.clone()).await?
         }
     };
-    session.batch_execute(&Record::segment(&entry.name.to_string(), segment.number, lost)).await?;
+    session.batch_execute(&Record::segment(&entry.name.to_string(), segment.number, &read.lost)).await?;
     session.batch_execute("COMMIT").await?;
     Ok(rows)
 }
@@ -439,29 +475,17 @@ pub fn misplaced<'a>(refused: &[(TableName, Refusal)], loads: impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BlockRange, ContentId};
-
-    fn piece(pack: u8, offset: u64, length: u64) -> (PieceRef, Tally) {
-        let id = ContentId([0; 32]);
-        (PieceRef { id, pack: PackId([pack; 32]), offset, length, plaintext_bytes: 9 }, Tally::default())
-    }
-
-    #[test]
-    fn neighbours_in_a_pack_are_read_with_one_request() {
-        let near = [piece(1, 0, 10), piece(1, 10, 10), piece(1, 21, 10)];
-        assert_eq!(runs(&near), vec![0..3]);
-        let apart = [piece(1, 0, 10), piece(2, 10, 10), piece(2, 20 + GAP_BYTES + 1, 10), piece(2, 0, 5)];
-        assert_eq!(runs(&apart), vec![0..1, 1..2, 2..3, 3..4]);
-        assert!(runs(&[]).is_empty());
-    }
+    use crate::model::{BlockRange, ContentId, PackId};
 
     #[test]
     fn segments_hold_every_chunk_once_and_end_when_they_are_full() {
+        let piece =
+            PieceRef { id: ContentId([0; 32]), pack: PackId([1; 32]), offset: 0, length: 1, plaintext_bytes: 9 };
         let chunk = |bytes| Chunk {
             range: BlockRange { first: 0, end: None },
             part: 0,
             tally: Tally { rows: 1, plaintext_bytes: bytes, ..Tally::default() },
-            piece: Some(piece(1, 0, 1).0),
+            piece: Some(piece),
         };
         let sizes = [SEGMENT_BYTES / 2, SEGMENT_BYTES / 2, 1, 3 * SEGMENT_BYTES, 1];
         let cut: Vec<usize> = cut_segments(&sizes.map(chunk)).iter().map(Vec::len).collect();

@@ -1,6 +1,6 @@
 //! Full: every byte is read; every piece decrypts, decompresses, hashes to its id; all adds up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +21,9 @@ use crate::vault::piece::{Opener, PieceKind};
 
 /// Packs that are read at the same time, at most; each is in memory as a whole.
 const PACKS_AT_ONCE: usize = 4;
+
+/// Tables whose indexes are read at the same time.
+const TABLES_AT_ONCE: usize = 64;
 
 /// Tables named in one finding.
 const NAMES: usize = 8;
@@ -97,13 +100,20 @@ async fn indexes(
 ) -> Result<BTreeMap<PackId, Vec<Expected>>> {
     run.observer.on(&Event::Step { name: "indexes" });
     let mut expected: BTreeMap<PackId, Vec<Expected>> = BTreeMap::new();
+    let mut read = VecDeque::new();
     for (number, table) in catalogue.tables.iter().enumerate() {
         require_listed(packs, &table.parts, &format!("the index of {}", table.name), findings);
+        if read.is_empty() {
+            run.check("reading the indexes")?;
+            let group = catalogue.tables[number..].iter().take(TABLES_AT_ONCE);
+            let wanted: Vec<PieceRef> = group.flat_map(|table| &table.parts).copied().collect();
+            read.extend(database.index_parts(manifest.key, &wanted).await?);
+        }
         let mut parts = Vec::new();
         for at in &table.parts {
-            run.check("reading the indexes")?;
             let object = format!("{} (index of {})", database.layout.pack(&at.pack), table.name);
-            parts.extend(findings.keep(&object, Some(at.pack), database.index_part(manifest.key, at).await)?);
+            let part = read.pop_front().expect("read above, in this order");
+            parts.extend(findings.keep(&object, Some(at.pack), part)?);
         }
         if parts.len() == table.parts.len() {
             for problem in problems_of(table, &parts) {
