@@ -112,6 +112,7 @@ pub enum Verb {
     Pull(verb::pull::Args),
     Push(verb::push::Args),
     Stats(verb::stats::Args),
+    Cost(verb::cost::Args),
     Completions(verb::completions::Args),
 }
 

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod check;
 pub mod cleanup;
 pub mod completions;
+pub mod cost;
 pub mod delete;
 pub mod doctor;
 pub mod hold;

@@ -1,6 +1,7 @@
 //! The command `lifeboat` as its users and their scripts meet it: the built binary, real servers, a real vault.
 
 mod copies;
+mod cost;
 mod exit_codes;
 mod help;
 mod secrets;

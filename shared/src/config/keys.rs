@@ -19,9 +19,11 @@ use crate::aws::SecretReference;
 use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, Encoding, Tier};
 use crate::ops::backup::BlockedDdl;
+use crate::plan::cost::Prices;
 use crate::plan::retention::TierRules;
 use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
+use crate::store::StorageClass;
 
 /// Variables that are no key of the file.
 const VARIABLES: [&str; 5] = ["database_url", "master_key_file", "master_key_secret", "kms_key", "config"];
@@ -102,6 +104,7 @@ pub fn config(tree: Table, variables: Variables, home: Option<&Path>) -> Result<
         retention: retention(&mut top)?,
         time_zone: top.parsed("time_zone", time_zone)?,
         verify: verify(&mut top, home)?,
+        prices: prices(&mut top)?,
         pg_dump: top.text("pg_dump")?.map(|written| written.resolve(expand(&written.text, home))),
         has_pg_variables: false,
     };
@@ -314,6 +317,37 @@ fn verify(top: &mut Section, home: Option<&Path>) -> Result<VerifyConfig> {
     };
     section.finish()?;
     Ok(verify)
+}
+
+/// What is not said costs what it does by default.
+fn prices(top: &mut Section) -> Result<Prices> {
+    let mut prices = Prices::default();
+    let Some(mut section) = top.section("prices")? else { return Ok(prices) };
+    if let Some(currency) = section.parsed("currency", currency)? {
+        prices.currency = currency;
+    }
+    if let Some(transfer) = section.decimal("transfer", str::parse)? {
+        prices.transfer = transfer;
+    }
+    for class in StorageClass::ALL {
+        let Some(mut of_class) = section.section(class.as_str())? else { continue };
+        let known = prices.classes.entry(class).or_default();
+        known.storage = of_class.decimal("storage", str::parse)?.unwrap_or(known.storage);
+        known.retrieval = of_class.decimal("retrieval", str::parse)?.unwrap_or(known.retrieval);
+        known.requests = of_class.decimal("requests", str::parse)?.unwrap_or(known.requests);
+        of_class.finish()?;
+    }
+    section.finish()?;
+    Ok(prices)
+}
+
+/// Only how it is printed: no rates are known here.
+fn currency(text: &str) -> Result<String> {
+    let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+    match is_code {
+        true => Ok(text.to_owned()),
+        false => Err(Error::usage("it is not the code of a currency").hint("write three capitals, such as EUR")),
+    }
 }
 
 fn named<T: FromStr<Err = Error>>(origin: &Origin, name: &str) -> Result<T> {

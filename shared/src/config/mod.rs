@@ -26,6 +26,7 @@ use crate::model::{DatabaseName, Depth, Encoding, Tier};
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::ops::cleanup::{CleanupOptions, Confirmed};
+use crate::plan::cost::Prices;
 use crate::plan::retention::guard::Limits;
 use crate::plan::retention::{Policy, Preset, TierRules};
 use crate::plan::unread::ReadPolicy;
@@ -51,6 +52,8 @@ pub struct Config {
     /// Where days, weeks, months and years begin; UTC where nothing is said.
     pub time_zone: Option<TimeZone>,
     pub verify: VerifyConfig,
+    /// What storage costs, for `cost`.
+    pub prices: Prices,
     /// The `pg_dump` to use; `None` looks for one.
     pub pg_dump: Option<PathBuf>,
     /// Whether `PG*` variables say which server or database is meant.

@@ -98,6 +98,18 @@ impl Section {
         }
     }
 
+    /// A decimal number, in quotes or not, that `parse` understands.
+    pub fn decimal<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+        let Some(node) = self.take(key) else { return Ok(None) };
+        let text = match node.value {
+            Value::Text(text) | Value::Fraction(text) => text,
+            Value::Integer(number) => number.to_string(),
+            _ => return Err(self.wrong_kind(key, &node, "a decimal number")),
+        };
+        let written = Written { key: self.full_name(key), origin: node.origin, text };
+        parse(&written.text).map(Some).map_err(|error| reworded(&written, &error))
+    }
+
     /// A list of texts; one text alone is a list of one, and from a variable it is cut at commas.
     pub fn list(&mut self, key: &'static str) -> Result<Vec<String>> {
         let Some(node) = self.take(key) else { return Ok(Vec::new()) };

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::ErrorKind;
 use crate::fuzz::fuzz_text;
+use crate::store::StorageClass;
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
     let file = ConfigFile { path: "/etc/lifeboat/lifeboat.toml".into(), text: text.to_owned() };
@@ -82,6 +83,31 @@ fn features_that_do_not_exist_are_not_promised() {
     }
     let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
     assert_eq!(config.not_acted_on().len(), 1);
+}
+
+#[test]
+fn prices_are_decimals_with_or_without_quotes_and_the_rest_stays_as_it_is() {
+    let text = "[prices]\ncurrency = 'EUR'\ntransfer = 0\n[prices.standard]\nstorage = 0.025\nrequests = '0.0005'\n";
+    let prices = read(text, &[("LIFEBOAT_PRICES__GLACIER__RETRIEVAL", "0.03")]).unwrap().prices;
+    let defaults = Prices::default();
+    let (standard, glacier) = (StorageClass::Standard, StorageClass::Glacier);
+    assert_eq!((prices.currency.as_str(), prices.transfer), ("EUR", "0".parse().unwrap()));
+    assert_eq!(prices.classes[&standard].storage, "0.025".parse().unwrap());
+    assert_eq!(prices.classes[&standard].requests, "0.0005".parse().unwrap());
+    assert_eq!(prices.classes[&glacier].retrieval, "0.03".parse().unwrap());
+    assert_eq!(prices.classes[&glacier].storage, defaults.classes[&glacier].storage);
+    assert_eq!(read("", &[]).unwrap().prices, defaults);
+    for (text, name) in [
+        ("[prices.standard]\nstorage = -0.1\n", "prices.standard.storage"),
+        ("[prices.standard]\nstorage = nan\n", "prices.standard.storage"),
+        ("[prices.standard]\nstorage = 1e3\n", "prices.standard.storage"),
+        ("[prices]\ntransfer = true\n", "prices.transfer"),
+        ("[prices]\ncurrency = 'Taler'\n", "prices.currency"),
+        ("[prices.standart]\nstorage = 1\n", "`standart` in [prices]"),
+    ] {
+        let (message, _) = refusal(text, &[]);
+        assert!(message.contains(name), "{message}");
+    }
 }
 
 #[test]

@@ -52,10 +52,12 @@ pub struct Node {
 pub enum Value {
     Text(String),
     Integer(i64),
+    /// As it is written: prices are decimal, and a binary fraction is another number.
+    Fraction(String),
     Boolean,
     List(Vec<Node>),
     Table(Table),
-    /// Something that no key of ours takes: a float, a date.
+    /// Something that no key of ours takes: a date.
     Other,
 }
 
@@ -66,10 +68,11 @@ impl Value {
         match self {
             Self::Text(_) => "a string",
             Self::Integer(_) => "a whole number",
+            Self::Fraction(_) => "a fraction",
             Self::Boolean => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a section",
-            Self::Other => "a date or a fraction",
+            Self::Other => "a date",
         }
     }
 }
@@ -116,7 +119,8 @@ impl File<'_> {
                 Value::List(items.iter().map(|item| self.node(self.line(item.span().start), item)).collect())
             }
             DeValue::Table(table) => Value::Table(self.table(table)),
-            DeValue::Float(_) | DeValue::Datetime(_) => Value::Other,
+            DeValue::Float(number) => Value::Fraction(number.as_str().to_owned()),
+            DeValue::Datetime(_) => Value::Other,
         };
         Node { origin: Origin::File { path: Arc::clone(&self.path), line }, value }
     }

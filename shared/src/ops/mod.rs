@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod cleanup;
 pub mod copy;
+mod cost;
 pub mod delete;
 pub mod doctor;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 
 pub use cleanup::{CleanupReport, cleanup};
 pub use copy::{CopyOptions, CopyReport, copy};
+pub use cost::{DatabaseCost, Trial, WhatIf, cost};
 pub use delete::{DeletionReport, delete, undelete};
 pub use holds::HoldState;
 pub use list::{ListFilter, Listing, list};

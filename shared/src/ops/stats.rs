@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::cleanup::facts::unless_swept;
 use super::list::is_damage;
 use crate::error::{Error, Result};
-use crate::model::{BackupId, DatabaseName, Finding, Purpose};
+use crate::model::{BackupId, DatabaseName, Finding, PackEntry, PackOrigin, Purpose};
 use crate::plan::stats::{Stats, Stored};
 use crate::vault::{DatabaseVault, Vault};
 
@@ -41,6 +41,12 @@ pub async fn stats(vault: &Arc<Vault>, database: Option<&DatabaseName>) -> Resul
 }
 
 async fn stats_of(db: &DatabaseVault) -> Result<DatabaseStats> {
+    let (backups, problems) = stored_backups(db).await?;
+    Ok(DatabaseStats { database: db.name.clone(), stats: crate::plan::stats::stats(backups), problems })
+}
+
+/// The live backups with their packs, and those that cannot be read or believed. Errors: as [`stats`].
+pub(super) async fn stored_backups(db: &DatabaseVault) -> Result<(Vec<Stored>, Vec<Finding>)> {
     let ids = db.live().await?;
     let read = async |id: BackupId| (unless_swept(db, &id, stored(db, &id).await).await, id);
     let read: Vec<(Result<Option<Stored>>, BackupId)> =
@@ -54,7 +60,7 @@ async fn stats_of(db: &DatabaseVault) -> Result<DatabaseStats> {
         }
     }
     problems.sort_by(|a: &Finding, b| a.object.cmp(&b.object));
-    Ok(DatabaseStats { database: db.name.clone(), stats: crate::plan::stats::stats(backups), problems })
+    Ok((backups, problems))
 }
 
 async fn stored(db: &DatabaseVault, id: &BackupId) -> Result<Stored> {
@@ -67,6 +73,11 @@ async fn stored(db: &DatabaseVault, id: &BackupId) -> Result<Stored> {
         is_complete: manifest.purpose != Purpose::Partial,
         new_bytes: manifest.totals.new_bytes,
         packs: packs.0,
+        pack_list: PackEntry {
+            pack: manifest.pack_list,
+            size_bytes: manifest.pack_list_bytes,
+            origin: PackOrigin::New,
+        },
     })
 }
 

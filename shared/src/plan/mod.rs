@@ -1,6 +1,7 @@
 //! Decisions only: values in, values with reasons out. Property-tested; nothing here touches the world.
 
 pub mod batch;
+pub mod cost;
 mod dependencies;
 mod exclusions;
 pub mod read;

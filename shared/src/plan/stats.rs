@@ -20,7 +20,16 @@ pub struct Stored {
     /// As its manifest says: a part of the database is no measure of its growth.
     pub is_complete: bool,
     pub packs: Vec<PackEntry>,
+    /// The pack that lists the others. What it takes up is not worth a number in statistics.
+    pub pack_list: PackEntry,
     pub new_bytes: u64,
+}
+
+impl Stored {
+    /// With the one that lists them.
+    pub fn all_packs(&self) -> impl Iterator<Item = &PackEntry> {
+        self.packs.iter().chain(std::iter::once(&self.pack_list))
+    }
 }
 
 /// What the backups of a database take up.
@@ -257,6 +266,7 @@ mod tests {
             plaintext_bytes,
             is_complete: true,
             packs,
+            pack_list: entry(0),
             new_bytes,
         }
     }

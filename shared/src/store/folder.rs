@@ -29,7 +29,10 @@ use rustix::io::Errno;
 use tempfile::{NamedTempFile, PersistError};
 
 use super::key::{check_folder_prefix, check_key, check_prefix};
-use super::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, beyond_the_end, check_arrival, is_key, no_such_object};
+use super::{
+    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Tries, beyond_the_end, check_arrival, is_key,
+    no_such_object,
+};
 use crate::error::{Error, Result};
 
 /// Where files wait for their names. Begins with a dot, so it is no key.
@@ -291,7 +294,8 @@ impl Folder {
             Err(e) if is_absent(&e) => return Ok(None),
             Ok(metadata) if metadata.is_dir() => return Ok(None),
             metadata => metadata.and_then(|metadata| {
-                Ok(ObjectInfo { key: key.to_owned(), size_bytes: metadata.len(), modified: timestamp(&metadata)? })
+                let (size_bytes, modified) = (metadata.len(), timestamp(&metadata)?);
+                Ok(ObjectInfo { key: key.to_owned(), size_bytes, modified, storage_class: StorageClass::Local })
             }),
         };
         info.map(Some).map_err(|e| failed("look at", &path, e))

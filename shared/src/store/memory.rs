@@ -9,7 +9,9 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use super::key::{check_folder_prefix, check_key, check_prefix};
-use super::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, beyond_the_end, check_arrival, no_such_object};
+use super::{
+    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Tries, beyond_the_end, check_arrival, no_such_object,
+};
 use crate::error::{Error, Result};
 
 /// Keeps objects for as long as it lives. Its clock can be put forward.
@@ -83,7 +85,12 @@ impl std::fmt::Debug for MemoryStore {
 }
 
 fn info(key: &str, stored: &Stored) -> ObjectInfo {
-    ObjectInfo { key: key.to_owned(), size_bytes: stored.body.len() as u64, modified: stored.modified }
+    ObjectInfo {
+        key: key.to_owned(),
+        size_bytes: stored.body.len() as u64,
+        modified: stored.modified,
+        storage_class: StorageClass::Local,
+    }
 }
 
 #[async_trait]

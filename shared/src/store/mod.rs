@@ -14,6 +14,7 @@
 //!
 //! Faults are tested by wrapping one store in another (`Arc<dyn ObjectStore>`).
 
+mod class;
 pub mod folder;
 mod key;
 pub mod memory;
@@ -29,6 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+pub use class::StorageClass;
 pub use key::{MAX_KEY_BYTES, is_key};
 pub use place::{open, open_with};
 
@@ -61,6 +63,7 @@ pub struct ObjectInfo {
     pub size_bytes: u64,
     /// The store's time of the write.
     pub modified: Timestamp,
+    pub storage_class: StorageClass,
 }
 
 /// Metadata of one object, with the checksum that the store itself keeps, where it keeps one.

@@ -23,6 +23,11 @@ impl Layout {
         Self { root: format!("{DATABASES}{database}/") }
     }
 
+    /// Everything of the database is below it.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
     pub fn identities(&self) -> String {
         format!("{}identity/", self.root)
     }

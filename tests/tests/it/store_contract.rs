@@ -12,7 +12,7 @@ use lifeboat::aws::Aws;
 use lifeboat::store::folder::FolderStore;
 use lifeboat::store::memory::MemoryStore;
 use lifeboat::store::s3::{S3Settings, S3Store};
-use lifeboat::store::{ObjectStore, Put, Tries, list_all, open_with, probe_create_only};
+use lifeboat::store::{ObjectStore, Put, StorageClass, Tries, list_all, open_with, probe_create_only};
 use lifeboat_tests::Bed;
 use proptest::prelude::*;
 use rand::RngCore;
@@ -97,6 +97,24 @@ async fn a_new_object_is_read_listed_and_described_at_once(store: Store) {
     assert_eq!(head.info.size_bytes, 5);
     let listed = store.list_page("a/", None, 10).await.unwrap();
     assert_eq!(listed, [head.info]);
+}
+
+#[tokio::test]
+async fn s3_tells_what_it_keeps_an_object_as() {
+    let moto = Bed::get().moto().await;
+    let bucket = moto.fresh_bucket().await;
+    for (key, class) in [("p/a", "STANDARD"), ("p/b", "GLACIER"), ("p/c", "STANDARD_IA")] {
+        let put = moto.s3().put_object().bucket(&bucket).key(key).body(Bytes::from("x").into());
+        put.storage_class(class.into()).send().await.unwrap();
+    }
+    let settings = S3Settings { bucket, prefix: "p".to_owned(), ..S3Settings::default() };
+    let store = S3Store::connect(settings, &Aws::from(moto.sdk_config())).await.unwrap();
+    let listed = store.list_page("", None, 10).await.unwrap();
+    let classes: Vec<StorageClass> = listed.iter().map(|object| object.storage_class).collect();
+    assert_eq!(classes, [StorageClass::Standard, StorageClass::Glacier, StorageClass::StandardIa]);
+    for object in listed {
+        assert_eq!(store.head(&object.key).await.unwrap().info, object);
+    }
 }
 
 async fn of_many_writers_one_wins(store: Store) {

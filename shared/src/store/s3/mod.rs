@@ -33,7 +33,7 @@ use jiff::Timestamp;
 use self::clock::StoreClock;
 use self::explain::Action;
 use super::key::{check_folder_prefix, check_key, check_prefix};
-use super::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, beyond_the_end, is_key, no_such_object};
+use super::{ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Tries, beyond_the_end, is_key, no_such_object};
 use crate::aws::{Aws, Failure, timeouts};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -132,7 +132,12 @@ impl ObjectStore for S3Store {
         let answer = request.checksum_mode(ChecksumMode::Enabled).send().await;
         let head = answer.map_err(|e| self.explain(Action::Head, key, &Failure::of(&e)))?;
         Ok(ObjectHead {
-            info: self.info(key, head.content_length, head.last_modified)?,
+            info: self.info(
+                key,
+                head.content_length,
+                head.last_modified,
+                head.storage_class.as_ref().map(|c| c.as_str()),
+            )?,
             sha256: head.checksum_sha256.as_deref().and_then(decoded),
         })
     }
@@ -289,17 +294,27 @@ impl S3Store {
         }
         *last = full;
         match last.strip_prefix(&self.prefix).filter(|key| is_key(key)) {
-            Some(key) => self.info(key, object.size, object.last_modified).map(Some),
+            Some(key) => {
+                let class = object.storage_class.as_ref().map(|class| class.as_str());
+                self.info(key, object.size, object.last_modified, class).map(Some)
+            }
             None => Ok(None),
         }
     }
 
-    fn info(&self, key: &str, size: Option<i64>, modified: Option<DateTime>) -> Result<ObjectInfo> {
+    fn info(
+        &self,
+        key: &str,
+        size: Option<i64>,
+        modified: Option<DateTime>,
+        class: Option<&str>,
+    ) -> Result<ObjectInfo> {
         let described = || {
             Some(ObjectInfo {
                 key: key.to_owned(),
                 size_bytes: size?.try_into().ok()?,
                 modified: clock::timestamp(&modified?)?,
+                storage_class: StorageClass::of_s3(class),
             })
         };
         described()
