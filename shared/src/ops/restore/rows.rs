@@ -267,7 +267,7 @@ async fn loader(shared: &Shared) -> Result<Session> {
 impl Shared {
     /// The next segment, or many small ones, which are being read by now, unless there is too much to have it in memory
     /// beside another.
-    fn read_ahead(self: &Arc<Self>) -> Option<(Vec<Segment>, BoxFuture<'static, Result<Vec<ReadSegment>>>)> {
+    fn read_ahead(self: &Arc<Self>) -> Option<(Vec<Segment>, Reading)> {
         let batch = {
             let mut segments = self.segments.lock().expect("no panic while held");
             while segments.front().is_some_and(|segment| self.is_refused(&segment.load.entry.name)) {
@@ -311,6 +311,9 @@ impl Shared {
         self.refused.lock().expect("no panic while held").iter().any(|(name, _)| name == table)
     }
 }
+
+/// Segments on their way from the vault.
+type Reading = BoxFuture<'static, Result<Vec<ReadSegment>>>;
 
 /// What the vault had of a segment.
 #[derive(Default)]
