@@ -9,9 +9,12 @@ use lifeboat::model::{Catalogue, Depth, NotRestored, Skipped, TableName, Tally};
 use lifeboat::ops::restore::{Action, RestoreOptions, plan, restore};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, Event, Observer, RestoreReport, Run};
+use lifeboat::store::ObjectStore;
+use lifeboat::store::memory::MemoryStore;
 use lifeboat_tests::{Bed, MAJORS, Server, TestDb, data, dump_of};
 
 use crate::rig::{Rig, connect, run};
+use crate::sweep::Failing;
 
 impl Rig {
     /// Restores with a superuser's rights; gives the database that was restored into.
@@ -410,6 +413,29 @@ async fn a_restore_that_was_cut_off_goes_on_and_loads_nothing_twice() {
     assert!(report.proof.ok && report.proof.tables_equal == 8, "{report:?}");
     assert_eq!(loads.load(Ordering::SeqCst) as i64, 8 - before);
     assert_same(&dump_of(server, source.name()).await, &dump_of(server, copy.name()).await);
+}
+
+/// On S3 a request takes as long as loading such a table.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_tables_take_few_requests() {
+    const TABLES: usize = 300;
+    let source = Bed::get().server(17).await.create_database().await;
+    let make = |table: usize| format!("CREATE TABLE t{table} AS SELECT i, {table} FROM generate_series(1, 9) i");
+    source.sql(&(0..TABLES).map(make).collect::<Vec<_>>().join(";")).await;
+    let counting = Failing::never(Arc::new(MemoryStore::new()));
+    let rig = Rig::on(Arc::clone(&counting) as Arc<dyn ObjectStore>).await;
+    let backup = rig.backup(&source).await;
+
+    let before = counting.calls();
+    let (_copy, report) = rig.restore(&backup, source.server(), &into(&source)).await;
+    assert_eq!(report.proof.tables_equal, TABLES as u64);
+    let restored = counting.calls() - before;
+    assert!(restored < 60, "{restored} requests for a restore");
+
+    let before = counting.calls();
+    let verdict = verify(&rig.database().await, &backup.backup.id, Depth::Full, None, &rig.run).await.unwrap();
+    let verified = counting.calls() - before;
+    assert!(verdict.ok && verified < 60, "{verified} requests for a verification");
 }
 
 #[tokio::test(flavor = "multi_thread")]

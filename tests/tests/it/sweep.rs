@@ -54,7 +54,7 @@ impl Fault {
 
 /// A store that fails from one call on. Faults of writes count writes only.
 #[derive(Debug)]
-struct Failing {
+pub struct Failing {
     inner: Arc<MemoryStore>,
     fault: Fault,
     first: i64,
@@ -65,6 +65,15 @@ struct Failing {
 impl Failing {
     fn from(inner: Arc<MemoryStore>, fault: Fault, first: i64) -> Arc<Self> {
         Arc::new(Self { inner, fault, first, calls: AtomicI64::new(0), late: Mutex::default() })
+    }
+
+    /// One that only counts.
+    pub fn never(inner: Arc<MemoryStore>) -> Arc<Self> {
+        Self::from(inner, Fault::Refused, i64::MAX / 2)
+    }
+
+    pub fn calls(&self) -> i64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     fn has_failed(&self) -> bool {
