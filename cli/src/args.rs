@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use lifeboat::model::Depth;
+use lifeboat::store::ThawTier;
 
 use crate::paint::ColorChoice;
 use crate::verb;
@@ -103,6 +105,7 @@ pub enum Verb {
     Show(verb::show::Args),
     Verify(verb::verify::Args),
     Restore(verb::restore::Args),
+    Thaw(verb::thaw::Args),
     Check(verb::check::Args),
     Cleanup(verb::cleanup::Args),
     Delete(verb::delete::Args),
@@ -118,6 +121,10 @@ pub enum Verb {
 
 /// The depths of verification, for clap to list.
 pub const DEPTHS: [&str; 3] = [Depth::Quick.as_str(), Depth::Full.as_str(), Depth::Restore.as_str()];
+
+pub fn thaw_tier() -> impl TypedValueParser<Value = ThawTier> {
+    PossibleValuesParser::new(ThawTier::ALL.map(ThawTier::as_str)).try_map(|text| text.parse::<ThawTier>())
+}
 
 /// `K=V`
 pub fn key_value(text: &str) -> Result<(String, String), String> {

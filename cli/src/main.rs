@@ -96,6 +96,7 @@ impl Verb {
             Self::Stats(args) => verb::stats::run(args, context).await,
             Self::Cost(args) => verb::cost::run(args, context).await,
             Self::Restore(args) => verb::restore::run(args, context).await,
+            Self::Thaw(args) => verb::thaw::run(args, context).await,
             Self::Verify(args) => verb::verify::run(args, context).await,
             Self::Completions(args) => Ok(verb::completions::run(args)),
         }
@@ -106,7 +107,7 @@ impl Verb {
     fn stops_cleanly(&self) -> bool {
         match self {
             Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) | Self::Cleanup(_) => true,
-            Self::Pull(_) | Self::Push(_) => true,
+            Self::Pull(_) | Self::Push(_) | Self::Thaw(_) => true,
             Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) => false,
             Self::Stats(_) | Self::Cost(_) | Self::Completions(_) => false,
             Self::Delete(_) | Self::Undelete(_) | Self::Hold(_) | Self::Release(_) => false,

@@ -145,7 +145,7 @@ async fn make(
         job: Some(job.to_owned()),
         // Lambda repeats a request only when its last attempt is over.
         actor_is_alone: true,
-        ..selected.backup_options(input.tier.clone(), deployment.config.pg_dump.clone())
+        ..selected.backup_options(input.tier.clone(), &deployment.config)
     };
     let report = match backup(&vault, &source, &options, &invocation.run).await {
         Err(error) if error.kind() == ErrorKind::Conflict => {

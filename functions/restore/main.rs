@@ -8,6 +8,7 @@ use lifeboat::model::DatabaseName;
 use lifeboat::ops::RestoreReport;
 use lifeboat::ops::restore::confirmation::{Confirmation, issue, redeem};
 use lifeboat::ops::restore::{Action, RestoreOptions, RestorePlan, plan, restore};
+use lifeboat::ops::thaw::{DEFAULT_DAYS, ThawRequest};
 use lifeboat::{Error, Result};
 use lifeboat_functions::{Deployment, Invocation, serve};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,11 @@ struct Input {
     #[serde(default)]
     skip_damaged: bool,
     jobs: Option<usize>,
+    /// Have frozen rows thawed at this speed.
+    thaw: Option<String>,
+    /// How long they can be read then.
+    #[serde(default = "default_days")]
+    thaw_days: u32,
     /// Only plan.
     #[serde(default)]
     dry_run: bool,
@@ -48,6 +54,10 @@ struct Input {
 
 fn yes() -> bool {
     true
+}
+
+fn default_days() -> u32 {
+    DEFAULT_DAYS
 }
 
 #[derive(Serialize)]
@@ -68,7 +78,8 @@ async fn run(deployment: &Deployment, input: Input, invocation: &Invocation) -> 
     invocation.is_about(&database.name, Some(&id));
     let server = deployment.restore_server(&database.name).await?;
     let (dry_run, token) = (input.dry_run, input.token.clone());
-    let plan = plan(&database, &id, &server, &options(input, deployment, &database.name), &invocation.run).await?;
+    let options = options(input, deployment, &database.name)?;
+    let plan = plan(&database, &id, &server, &options, &invocation.run).await?;
     let needs_token = needs_token(&plan);
     if dry_run || (needs_token && token.is_none()) {
         let given = if needs_token { Some(issue(&database, &plan, vault.now().await?)) } else { None };
@@ -97,10 +108,11 @@ fn needs_token(plan: &RestorePlan) -> bool {
     plan.needs_confirmation || matches!(plan.action, Action::Fill | Action::Add)
 }
 
-fn options(input: Input, deployment: &Deployment, database: &DatabaseName) -> RestoreOptions {
+fn options(input: Input, deployment: &Deployment, database: &DatabaseName) -> Result<RestoreOptions> {
     let configured_jobs = deployment.config.databases.get(database).and_then(|configured| configured.jobs);
     let defaults = RestoreOptions::default();
-    RestoreOptions {
+    let thaw = input.thaw.map(|tier| ThawRequest::new(tier.parse()?, input.thaw_days)).transpose()?;
+    Ok(RestoreOptions {
         into: input.into,
         tables: input.tables,
         schema_only: input.schema_only,
@@ -114,5 +126,7 @@ fn options(input: Input, deployment: &Deployment, database: &DatabaseName) -> Re
         pg_dump: deployment.config.pg_dump.clone(),
         skip_damaged: input.skip_damaged,
         jobs: input.jobs.or(configured_jobs).unwrap_or(defaults.jobs),
-    }
+        thaw,
+        prices: deployment.config.prices.clone(),
+    })
 }

@@ -4,15 +4,15 @@ mod event;
 
 use std::sync::Arc;
 
-use lifeboat::model::{BackupId, DatabaseName, Depth, Tier};
+use lifeboat::model::{BackupId, DatabaseName, Depth, Storage, Tier};
 use lifeboat::notify::Severity;
 use lifeboat::ops::verify::verify;
-use lifeboat::ops::{ListFilter, VerifyReport, list};
+use lifeboat::ops::{BackupSummary, ListFilter, VerifyReport, list, thaw};
 use lifeboat::vault::{DatabaseVault, Vault};
 use lifeboat::{Error, ErrorKind, Result};
 use lifeboat_functions::manifest_key::published;
 use lifeboat_functions::{Deployment, Invocation, Scope, Unit, ValidationDepth, serve};
-use rand::seq::IndexedRandom;
+use rand::seq::SliceRandom;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -123,10 +123,27 @@ async fn asked_for(deployment: &Deployment, request: Request, invocation: &Invoc
 
 async fn picked(vault: &Arc<Vault>, request: &Request) -> Result<Option<(DatabaseVault, BackupId)>> {
     let filter = ListFilter { tier: request.tier.clone(), ..ListFilter::default() };
-    let listing = list(vault, request.database.as_ref(), &filter).await?;
-    match listing.backups.choose(&mut rand::rng()) {
-        Some(backup) => Ok(Some((vault.database(&backup.database).await?, backup.id.clone()))),
-        None => Ok(None),
+    let mut backups = list(vault, request.database.as_ref(), &filter).await?.backups;
+    backups.shuffle(&mut rand::rng());
+    for backup in backups {
+        let database = vault.database(&backup.database).await?;
+        if request.depth == Depth::Quick || can_be_read(&database, &backup).await? {
+            return Ok(Some((database, backup.id)));
+        }
+        tracing::info!(backup = backup.id.as_str(), "not picked: its rows are frozen");
+    }
+    Ok(None)
+}
+
+async fn can_be_read(database: &DatabaseVault, backup: &BackupSummary) -> Result<bool> {
+    if backup.storage == Storage::Pool {
+        return Ok(true);
+    }
+    match database.manifest(&backup.id).await {
+        Ok(manifest) => Ok(thaw::frost(database, &manifest, None).await?.is_readable()),
+        // The verification says what is wrong with it.
+        Err(error) if error.kind() == ErrorKind::Verification => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

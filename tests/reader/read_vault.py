@@ -124,17 +124,21 @@ class Vault:
 
 class Backup:
     def __init__(self, vault, manifest):
-        key, self.pool = manifest["key"], vault.root / vault.base / "pool"
+        key, base = manifest["key"], vault.root / vault.base
+        self.pool, self.archive, self.archived = base / "pool", base / "archive" / manifest["id"], set()
         self.key_id, self.keys = key, vault.keys[key]
         listed = self.pack_path(manifest["pack_list"]).read_bytes()
         require(hashlib.sha256(listed).hexdigest() == manifest["pack_list"], "the pack list is damaged")
-        self.packs = {line.split(" ")[0]: int(line.split(" ")[1]) for line in listed.decode().splitlines()}
+        lines = [line.split(" ") for line in listed.decode().splitlines()]
+        self.packs = {pack: int(size) for pack, size, _ in lines}
+        self.archived = {pack for pack, _, origin in lines if origin == "archived"}
         self.catalogue = json.loads(self.piece("catalogue", manifest["catalogue"]))
 
     def pack_path(self, pack):
         """The plain name, if it is there, else one that a copy gave it."""
-        names = (path for path in (self.pool / pack[:2]).glob(f"{pack}*") if path.name[64:65] in ("", "-"))
-        return min(names, default=self.pool / pack[:2] / pack)
+        folder = (self.archive if pack in self.archived else self.pool) / pack[:2]
+        names = (path for path in folder.glob(f"{pack}*") if path.name[64:65] in ("", "-"))
+        return min(names, default=folder / pack)
 
     def piece(self, kind, at):
         what = f"the {kind} at {at['offset']}+{at['length']} of pack {at['pack']}"

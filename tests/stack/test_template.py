@@ -36,6 +36,7 @@ OWN = {
         ("", "s3:PutObject", "vault:format/*"),
         ("", "s3:PutObject", "vault:databases/*"),
         ("", "s3:PutObject", "vault:probe/create-only"),
+        ("", "s3:PutObjectTagging", "vault:databases/*/archive/*"),
         WRITES,
         WRAPS,
         ("", "secretsmanager:GetSecretValue", "DatabaseSecretArns"),
@@ -50,10 +51,12 @@ OWN = {
         ("", "s3:PutObject", "vault:databases/*/tombstones/*"),
         ("", "s3:DeleteObject", "vault:databases/*/backups/*"),
         ("", "s3:DeleteObject", "vault:databases/*/pool/*"),
+        ("", "s3:DeleteObject", "vault:databases/*/archive/*"),
         WRITES,
     },
     "Restore": {
         ("", "s3:PutObject", "vault:databases/*"),
+        ("", "s3:RestoreObject", "vault:databases/*/archive/*"),
         WRITES,
         WRAPS,
         ("", "secretsmanager:GetSecretValue", "RestoreSecretArn if HasRestoreSecret else DatabaseSecretArns"),
@@ -336,7 +339,7 @@ class Functions(unittest.TestCase):
             "STACK", "DATABASES", "DATABASE_SECRETS", "ALERT_TOPIC", "SETTINGS"))}
         tiers = {f"TIERS__{tier}__KEEP_LAST" for tier in ("HOURLY", "DAILY", "WEEKLY", "MONTHLY")}
         own = {
-            "Backup": {"FUNCTION_CREATE_VAULT"},
+            "Backup": {"FUNCTION_CREATE_VAULT", "TIERS__MONTHLY__STORAGE"},
             "Validate": {"FUNCTION_DEPTH", "FUNCTION_NOTIFY_SUCCESS", "FUNCTION_RESTORE_SECRET"},
             "Cleanup": tiers,
             "Restore": {"FUNCTION_RESTORE_SECRET"},

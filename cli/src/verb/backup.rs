@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use lifeboat::config::Floor;
 use lifeboat::config::open::Selected;
-use lifeboat::model::{Depth, Encoding, Tier};
+use lifeboat::model::{Depth, Encoding, Storage, Tier};
 use lifeboat::ops::backup::{BackupOptions, BlockedDdl, backup};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, BackupSummary, LastVerdict, Run, VerifyReport};
@@ -86,6 +86,10 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", value_parser = read())]
     read: Option<ReadPolicy>,
 
+    /// Where to keep the rows: in the pool that backups share, or apart, to be frozen [default: what the tier says, else pool]
+    #[arg(long, value_name = "WHERE", value_parser = storage())]
+    storage: Option<Storage>,
+
     /// Go on under this name although another server is behind it now (after a restore or a move)
     #[arg(long)]
     adopt: bool,
@@ -117,6 +121,10 @@ fn read() -> impl TypedValueParser<Value = ReadPolicy> {
     })
 }
 
+fn storage() -> impl TypedValueParser<Value = Storage> {
+    PossibleValuesParser::new(Storage::ALL.map(Storage::as_str)).try_map(|text| text.parse::<Storage>())
+}
+
 pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let (selected, connection) = context.selected()?;
     let run = context.run(args.deadline)?;
@@ -139,7 +147,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
 fn options(args: Args, selected: &Selected, context: &Context) -> BackupOptions {
     let given = |flags: Vec<String>, configured: Vec<String>| if flags.is_empty() { configured } else { flags };
     let tier = args.tier.unwrap_or_else(Tier::manual);
-    let configured = selected.backup_options(tier, context.config.pg_dump.clone());
+    let configured = selected.backup_options(tier, &context.config);
     BackupOptions {
         tags: args.tags.into_iter().collect(),
         tables: args.tables,
@@ -152,6 +160,7 @@ fn options(args: Args, selected: &Selected, context: &Context) -> BackupOptions 
         adopt: args.adopt,
         blocked_ddl: args.blocked_ddl.unwrap_or(configured.blocked_ddl),
         read: args.read.unwrap_or(configured.read),
+        storage: args.storage.unwrap_or(configured.storage),
         ..configured
     }
 }
@@ -211,6 +220,9 @@ fn page(report: &BackupReport, paint: Paint) -> String {
         ("new", human::bytes(backup.new_bytes)),
         ("took", human::duration_ms(backup.duration_ms)),
     ];
+    if backup.storage == Storage::Archive {
+        facts.push(("storage", "archive: shared with no other backup".to_owned()));
+    }
     if report.unread_chunks > 0 {
         facts.push(("unread", format!("{}, unchanged", human::counted(report.unread_chunks, "chunk"))));
     }

@@ -1,7 +1,7 @@
 //! `lifeboat list`
 
 use jiff::Timestamp;
-use lifeboat::model::{Purpose, Tier};
+use lifeboat::model::{Purpose, Storage, Tier};
 use lifeboat::ops::{self, BackupSummary, LastVerdict, ListFilter, Listing};
 use lifeboat::{Error, Result};
 
@@ -113,7 +113,8 @@ fn notes(backup: &BackupSummary) -> String {
     };
     // Who called the tier that has been told already.
     let purpose = purpose.filter(|purpose| *purpose != backup.tier.as_str());
+    let archived = (backup.storage == Storage::Archive).then_some("archived");
     let held = backup.held.then_some("held");
     let deleted = backup.deleted.then_some("deleted");
-    [purpose, held, deleted].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [purpose, archived, held, deleted].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

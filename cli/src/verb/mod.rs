@@ -15,4 +15,5 @@ pub mod push;
 pub mod restore;
 pub mod show;
 pub mod stats;
+pub mod thaw;
 pub mod verify;

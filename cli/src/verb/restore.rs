@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use lifeboat::model::Skipped;
 use lifeboat::ops::restore::{Action, RestoreOptions, RestorePlan, plan, restore};
+use lifeboat::ops::thaw::{DEFAULT_DAYS, ThawRequest};
 use lifeboat::ops::{RestoreReport, Run};
+use lifeboat::store::ThawTier;
 use lifeboat::{Error, Result};
 
 use super::show::skipped;
+use super::thaw::plan_text;
 use crate::answer::Answer;
-use crate::args::{duration, key_value};
+use crate::args::{duration, key_value, thaw_tier};
 use crate::context::Context;
 use crate::human;
 use crate::paint::{Paint, number, text};
@@ -24,6 +27,7 @@ use crate::paint::{Paint, number, text};
   lifeboat restore 20261121T02 --server postgres://postgres@staging/postgres --no-owner
   lifeboat restore latest --table orders --table order_items --into rescue
   lifeboat restore latest --table orders --into shop --into-schema yesterday
+  lifeboat restore 20251101 --thaw bulk         asks for frozen rows; then, hours later, the same again
 
 A restore ends with a proof: every table, read back, has the rows and the fingerprint that the
 backup recorded. A database is replaced only after the new one is proven. A restore that was cut
@@ -84,6 +88,14 @@ pub struct Args {
     #[arg(long)]
     skip_damaged: bool,
 
+    /// Have rows that are frozen thawed at this speed, and stop: run the same restore again when they are
+    #[arg(long, value_parser = thaw_tier())]
+    thaw: Option<ThawTier>,
+
+    /// How long thawed rows can be read
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_DAYS, requires = "thaw")]
+    thaw_days: u32,
+
     /// Connections that load at once [default: 2]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -104,7 +116,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let server = context.server(args.server.as_deref(), None, &database.name).await?;
     let (dry_run, yes) = (args.dry_run, args.yes);
     let configured_jobs = context.config.databases.get(&database.name).and_then(|configured| configured.jobs);
-    let options = options(args, configured_jobs, context);
+    let options = options(args, configured_jobs, context)?;
 
     let plan = plan(&database, &id, &server, &options, &run).await?;
     if dry_run {
@@ -119,9 +131,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     Ok(Answer::new(&report, page(&report, context.paint())).failed_with(failed))
 }
 
-fn options(args: Args, configured_jobs: Option<usize>, context: &Context) -> RestoreOptions {
+fn options(args: Args, configured_jobs: Option<usize>, context: &Context) -> Result<RestoreOptions> {
     let defaults = RestoreOptions::default();
-    RestoreOptions {
+    Ok(RestoreOptions {
         into: args.into,
         tables: args.tables,
         schema_only: args.schema_only,
@@ -135,7 +147,9 @@ fn options(args: Args, configured_jobs: Option<usize>, context: &Context) -> Res
         pg_dump: context.config.pg_dump.clone(),
         skip_damaged: args.skip_damaged,
         jobs: args.jobs.or(configured_jobs).unwrap_or(defaults.jobs),
-    }
+        thaw: args.thaw.map(|tier| ThawRequest::new(tier, args.thaw_days)).transpose()?,
+        prices: context.config.prices.clone(),
+    })
 }
 
 /// Shows the plan and asks for the name of what it replaces.
@@ -181,6 +195,9 @@ fn plan_page(plan: &RestorePlan, paint: Paint) -> String {
     let steps: String =
         plan.steps.iter().enumerate().map(|(number, step)| format!("  {}. {step}\n", number + 1)).collect();
     let mut page = format!("{}\n\n{}\n{steps}", paint.bold("Plan"), paint.facts(&facts));
+    if let Some(thaw) = &plan.thaw {
+        page.push_str(&plan_text(thaw, paint));
+    }
     if !plan.left_out.is_empty() {
         page.push_str(&format!("\n{}\n{}", paint.bold("Left out"), skipped(&plan.left_out)));
     }

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use lifeboat::Result;
-use lifeboat::model::{Skipped, TableKind, Verdict};
+use lifeboat::model::{Skipped, Storage, TableKind, Verdict};
 use lifeboat::ops::show::TableDetails;
 use lifeboat::ops::{self, BackupDetails, HoldState};
 
 use super::list::verified;
+use super::thaw::frost_facts;
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::human;
@@ -81,6 +82,10 @@ fn facts(details: &BackupDetails, paint: Paint) -> Vec<(&'static str, String)> {
     if let Some(replayed_at) = source.replayed_at {
         facts.push(("data as of", human::time(replayed_at)));
     }
+    if backup.storage == Storage::Archive {
+        facts.push(("storage", "archive: shared with no other backup".to_owned()));
+    }
+    facts.extend(frost_facts(&details.frost));
     if let Some(parent) = &details.parent {
         facts.push(("builds on", parent.to_string()));
     }

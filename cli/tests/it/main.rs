@@ -1,5 +1,6 @@
 //! The command `lifeboat` as its users and their scripts meet it: the built binary, real servers, a real vault.
 
+mod archive;
 mod copies;
 mod cost;
 mod exit_codes;

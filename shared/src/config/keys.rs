@@ -23,7 +23,7 @@ use crate::plan::cost::Prices;
 use crate::plan::retention::TierRules;
 use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
-use crate::store::StorageClass;
+use crate::store::{StorageClass, ThawTier};
 
 /// Variables that are no key of the file.
 const VARIABLES: [&str; 5] = ["database_url", "master_key_file", "master_key_secret", "kms_key", "config"];
@@ -248,9 +248,9 @@ fn tiers(top: &mut Section) -> Result<BTreeMap<Tier, TierConfig>> {
 fn tier(mut section: Section) -> Result<TierConfig> {
     let schedule = section.parsed("schedule", schedule)?;
     let keep = keep(&mut section)?;
-    section.not_yet("storage", "every tier shares the database's pool of packs: remove this key")?;
+    let storage = section.parsed("storage", str::parse)?.unwrap_or_default();
     section.finish()?;
-    Ok(TierConfig { schedule, keep })
+    Ok(TierConfig { schedule, keep, storage })
 }
 
 fn keep(section: &mut Section) -> Result<TierKeep> {
@@ -335,6 +335,16 @@ fn prices(top: &mut Section) -> Result<Prices> {
         known.storage = of_class.decimal("storage", str::parse)?.unwrap_or(known.storage);
         known.retrieval = of_class.decimal("retrieval", str::parse)?.unwrap_or(known.retrieval);
         known.requests = of_class.decimal("requests", str::parse)?.unwrap_or(known.requests);
+        for tier in ThawTier::ALL.into_iter().filter(|tier| tier.at_most_minutes(class).is_some()) {
+            let Some(mut of_tier) = of_class.section(tier.as_str())? else { continue };
+            let known = prices.thaws.entry((class, tier)).or_default();
+            // At the usual speed it is the class's own.
+            if tier != ThawTier::Standard {
+                known.retrieval = of_tier.decimal("retrieval", str::parse)?.unwrap_or(known.retrieval);
+            }
+            known.requests = of_tier.decimal("requests", str::parse)?.unwrap_or(known.requests);
+            of_tier.finish()?;
+        }
         of_class.finish()?;
     }
     section.finish()?;

@@ -22,7 +22,7 @@ use secrecy::SecretString;
 
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Encoding, Tier};
+use crate::model::{DatabaseName, Depth, Encoding, Storage, Tier};
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::ops::cleanup::{CleanupOptions, Confirmed};
@@ -130,6 +130,7 @@ pub struct TierConfig {
     /// Five fields, as in crontab; read and checked, for later versions to act on.
     pub schedule: Option<String>,
     pub keep: TierKeep,
+    pub storage: Storage,
 }
 
 /// What a tier says about its backups.

@@ -1,6 +1,5 @@
 //! From configuration to opened things: the vault, its master key, a database's connection.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -134,7 +133,8 @@ fn selected(dsn: &Dsn, connection: Connection) -> Result<Selected> {
 
 impl Selected {
     /// A complete backup of it, as it is configured.
-    pub fn backup_options(&self, tier: Tier, pg_dump: Option<PathBuf>) -> BackupOptions {
+    pub fn backup_options(&self, tier: Tier, config: &Config) -> BackupOptions {
+        let storage = config.tiers.get(&tier).map(|tier| tier.storage).unwrap_or_default();
         let defaults = BackupOptions::new(self.name.clone(), tier);
         let settings = &self.settings;
         BackupOptions {
@@ -147,7 +147,8 @@ impl Selected {
             blocked_ddl: settings.blocked_ddl.unwrap_or_default(),
             read: settings.read.unwrap_or_default(),
             read_all_every: settings.read_all_every.unwrap_or(defaults.read_all_every),
-            pg_dump,
+            storage,
+            pg_dump: config.pg_dump.clone(),
             ..defaults
         }
     }

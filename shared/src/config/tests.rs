@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::ErrorKind;
 use crate::fuzz::fuzz_text;
-use crate::store::StorageClass;
+use crate::postgres::Environment;
+use crate::store::{StorageClass, ThawTier};
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
     let file = ConfigFile { path: "/etc/lifeboat/lifeboat.toml".into(), text: text.to_owned() };
@@ -74,15 +75,25 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one() {
 
 #[test]
 fn features_that_do_not_exist_are_not_promised() {
-    for text in
-        ["[notify.slack]\nurl = 'secret:x'", "[drill]\nserver = 'secret:x'", "[tiers.monthly]\nstorage = 'archive'"]
-    {
+    for text in ["[notify.slack]\nurl = 'secret:x'", "[drill]\nserver = 'secret:x'"] {
         let (message, hint) = refusal(text, &[]);
         assert!(message.contains("is not supported yet"), "{message}");
         assert!(hint.contains("remove this"), "{hint}");
     }
     let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
     assert_eq!(config.not_acted_on().len(), 1);
+}
+
+#[test]
+fn a_tier_is_archived_if_it_says_so() {
+    let config =
+        read("[tiers.monthly]\nstorage = 'archive'\n", &[("LIFEBOAT_TIERS__YEARLY__STORAGE", "archive")]).unwrap();
+    let selected = config.select(Some("postgres://me@db/shop"), &Environment::from_iter([("USER", "me")]));
+    let selected = selected.unwrap().expect("a connection was given");
+    let storage = |tier: &str| selected.backup_options(tier.parse().unwrap(), &config).storage;
+    assert_eq!(["monthly", "yearly", "daily"].map(storage), [Storage::Archive, Storage::Archive, Storage::Pool]);
+    let (message, _) = refusal("[tiers.monthly]\nstorage = 'glacier'\n", &[]);
+    assert!(message.contains("tiers.monthly.storage"), "{message}");
 }
 
 #[test]
@@ -97,10 +108,16 @@ fn prices_are_decimals_with_or_without_quotes_and_the_rest_stays_as_it_is() {
     assert_eq!(prices.classes[&glacier].retrieval, "0.03".parse().unwrap());
     assert_eq!(prices.classes[&glacier].storage, defaults.classes[&glacier].storage);
     assert_eq!(read("", &[]).unwrap().prices, defaults);
+    let text = "[prices.glacier.bulk]\nretrieval = 0.001\n[prices.glacier.standard]\nrequests = 0.06\n";
+    let prices = read(text, &[]).unwrap().prices;
+    assert_eq!(prices.thaws[&(glacier, ThawTier::Bulk)].retrieval, "0.001".parse().unwrap());
+    assert_eq!(prices.thaws[&(glacier, ThawTier::Standard)].requests, "0.06".parse().unwrap());
     for (text, name) in [
         ("[prices.standard]\nstorage = -0.1\n", "prices.standard.storage"),
         ("[prices.standard]\nstorage = nan\n", "prices.standard.storage"),
         ("[prices.standard]\nstorage = 1e3\n", "prices.standard.storage"),
+        ("[prices.deep_archive.expedited]\nretrieval = 1\n", "`expedited` in [prices.deep_archive]"),
+        ("[prices.glacier.standard]\nretrieval = 1\n", "`retrieval` in [prices.glacier.standard]"),
         ("[prices]\ntransfer = true\n", "prices.transfer"),
         ("[prices]\ncurrency = 'Taler'\n", "prices.currency"),
         ("[prices.standart]\nstorage = 1\n", "`standart` in [prices]"),

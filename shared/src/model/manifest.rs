@@ -1,6 +1,7 @@
 //! The manifest: a backup exists when its manifest exists. Readable without keys, authenticated with them.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,52 @@ pub enum Purpose {
     Partial,
 }
 
+/// Where a backup's rows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// In the database's pool, with those of other backups: what is the same is there once.
+    #[default]
+    Pool,
+    /// Apart, and shared with nobody, so that they can be frozen. What describes them stays in the pool.
+    Archive,
+}
+
+impl Storage {
+    pub const ALL: [Self; 2] = [Self::Pool, Self::Archive];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// Where the packs of a backup's rows are.
+    pub fn row_shelf(self, backup: &BackupId) -> Shelf {
+        match self {
+            Self::Pool => Shelf::Pool,
+            Self::Archive => Shelf::Archive(backup.clone()),
+        }
+    }
+}
+
+impl FromStr for Storage {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || Error::usage("it is neither \"pool\" nor \"archive\"");
+        Self::ALL.into_iter().find(|storage| storage.as_str() == text).ok_or_else(unknown)
+    }
+}
+
+/// Where a database keeps a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Shelf {
+    Pool,
+    /// That of one backup alone.
+    Archive(BackupId),
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub vault: VaultId,
@@ -32,6 +79,8 @@ pub struct Manifest {
     pub tier: Tier,
     pub tags: BTreeMap<String, String>,
     pub purpose: Purpose,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub storage: Storage,
     /// `postgresql`.
     pub source: String,
     pub cluster: ClusterIdentity,
@@ -53,6 +102,21 @@ pub struct Manifest {
     pub key: KeyId,
     pub wrapped_key: WrappedKey,
     pub tools: ToolVersions,
+}
+
+impl Manifest {
+    /// Where the packs of its rows are.
+    pub fn row_shelf(&self) -> Shelf {
+        self.storage.row_shelf(&self.id)
+    }
+
+    /// Where a pack of its list is.
+    pub fn shelf_of(&self, entry: &PackEntry) -> Shelf {
+        match entry.origin {
+            PackOrigin::New | PackOrigin::Earlier => Shelf::Pool,
+            PackOrigin::Archived => Shelf::Archive(self.id.clone()),
+        }
+    }
 }
 
 /// Which server the rows came from. Equal system identifiers mean copies of one cluster.
@@ -106,7 +170,7 @@ pub struct Totals {
     pub unread_chunks: u64,
 }
 
-/// For what earlier versions did not write: a zero stays unwritten.
+/// For what earlier versions did not write: a zero, or what there was alone, stays unwritten.
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
@@ -122,6 +186,24 @@ pub struct ToolVersions {
 pub enum PackOrigin {
     New,
     Earlier,
+    /// With this one, and it is kept apart, see [`Storage::Archive`].
+    Archived,
+}
+
+impl PackOrigin {
+    const ALL: [Self; 3] = [Self::New, Self::Earlier, Self::Archived];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Earlier => "earlier",
+            Self::Archived => "archived",
+        }
+    }
+
+    pub fn is_new(self) -> bool {
+        self != Self::Earlier
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,14 +219,11 @@ pub struct PackEntry {
 pub struct PackList(pub Vec<PackEntry>);
 
 impl PackList {
-    /// A line per pack: `{sha256} {bytes} {new|earlier}`.
+    /// A line per pack: `{sha256} {bytes} {new|earlier|archived}`.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = String::with_capacity(self.0.len() * 88);
         for PackEntry { pack, size_bytes, origin } in &self.0 {
-            let origin = match origin {
-                PackOrigin::New => "new",
-                PackOrigin::Earlier => "earlier",
-            };
+            let origin = origin.as_str();
             text.push_str(&format!("{pack} {size_bytes} {origin}\n"));
         }
         text.into_bytes()
@@ -157,11 +236,8 @@ impl PackList {
             let mut words = line.split(' ');
             let pack = words.next()?.parse().ok()?;
             let size_bytes = words.next()?.parse().ok()?;
-            let origin = match words.next()? {
-                "new" => PackOrigin::New,
-                "earlier" => PackOrigin::Earlier,
-                _ => return None,
-            };
+            let origin = words.next()?;
+            let origin = PackOrigin::ALL.into_iter().find(|known| known.as_str() == origin)?;
             Some(PackEntry { pack, size_bytes, origin })
         };
         let parse = |(n, line)| entry(line).ok_or_else(|| bad(format!("line {}", n + 1)));
@@ -177,7 +253,7 @@ impl PackList {
     }
 
     pub fn new_bytes(&self) -> u64 {
-        total(self.0.iter().filter(|p| p.origin == PackOrigin::New))
+        total(self.0.iter().filter(|p| p.origin.is_new()))
     }
 
     pub fn contains(&self, pack: &PackId) -> bool {
@@ -203,7 +279,8 @@ mod tests {
     #[test]
     fn a_pack_list_with_anything_changed_is_refused_or_spelled_as_it_was_read() {
         let entry = |n, origin| PackEntry { pack: PackId([n; 32]), size_bytes: 1 << (n * 7), origin };
-        let list = PackList(vec![entry(0, PackOrigin::New), entry(4, PackOrigin::Earlier), entry(9, PackOrigin::New)]);
+        let list =
+            PackList(vec![entry(0, PackOrigin::New), entry(4, PackOrigin::Earlier), entry(9, PackOrigin::Archived)]);
         fuzz(&[&list.to_bytes()], |bytes| {
             let Ok(list) = PackList::from_bytes(bytes) else { return };
             assert_eq!(list.to_bytes(), bytes);
@@ -213,10 +290,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pack_list_survives_its_stored_form(packs in prop::collection::btree_map(any::<[u8; 32]>(), any::<(u64, bool)>(), 0..20)) {
-            let origin = |new| if new { PackOrigin::New } else { PackOrigin::Earlier };
+        fn a_pack_list_survives_its_stored_form(packs in prop::collection::btree_map(any::<[u8; 32]>(), (any::<u64>(), 0..3usize), 0..20)) {
             let list = PackList(packs.into_iter()
-                .map(|(pack, (size_bytes, new))| PackEntry { pack: PackId(pack), size_bytes, origin: origin(new) })
+                .map(|(pack, (size_bytes, origin))| PackEntry { pack: PackId(pack), size_bytes, origin: PackOrigin::ALL[origin] })
                 .collect());
             prop_assert_eq!(PackList::from_bytes(&list.to_bytes()).unwrap(), list);
         }

@@ -15,8 +15,8 @@ pub use catalogue::{
 pub use id::{BackupId, ContentId, DatabaseName, EraId, KeyId, Lsn, PackId, Tier, VaultId};
 pub use index::{BlockRange, Chunk, IndexPart, PieceRef};
 pub use manifest::{
-    ClusterIdentity, DatabaseIdentity, Manifest, PackEntry, PackList, PackOrigin, Purpose, SnapshotFacts, ToolVersions,
-    Totals,
+    ClusterIdentity, DatabaseIdentity, Manifest, PackEntry, PackList, PackOrigin, Purpose, Shelf, SnapshotFacts,
+    Storage, ToolVersions, Totals,
 };
 pub use record::{
     Cause, Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome,

@@ -111,8 +111,8 @@ async fn inventory(db: &DatabaseVault) -> Result<Inventory> {
         let is_last = page.len() < PAGE;
         for object in &page {
             let size = ObjectSize { class: object.storage_class, bytes: object.size_bytes };
-            match db.layout.pack_and_era_of_key(&object.key) {
-                Some((pack, _)) => inventory.packs.entry(pack).or_default().push(size),
+            match db.layout.pack_of_key(&object.key) {
+                Some(pack) => inventory.packs.entry(pack).or_default().push(size),
                 None => inventory.records.push(size),
             }
         }
@@ -128,7 +128,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::model::Depth;
+    use crate::model::{Depth, Shelf};
     use crate::ops::fixture::{self, Backup};
     use crate::plan::cost::{ClassPrice, Price};
     use crate::plan::retention::TierRules;
@@ -157,7 +157,7 @@ mod tests {
             let id = sized(backup, &of).publish(&db).await;
             // The fixtures' catalogues are on no list.
             let catalogue = db.manifest(&id).await.unwrap().catalogue.pack;
-            unlisted_bytes += db.pack_head(&catalogue).await.unwrap().info.size_bytes;
+            unlisted_bytes += db.pack_head(&Shelf::Pool, &catalogue).await.unwrap().info.size_bytes;
             db.write_verdict(&fixture::verdict(&db, &id, Depth::Full)).await.unwrap();
         }
         let keep_one = Policy {

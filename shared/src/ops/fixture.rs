@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use crate::error::Result;
 use crate::model::{
     BackupId, Catalogue, Cause, ClusterIdentity, Collation, DatabaseIdentity, DatabaseProperties, Depth, Hold,
-    HoldRelease, Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Tombstone,
-    ToolVersions, Totals, Verdict, WrappedKey,
+    HoldRelease, Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Storage,
+    Tombstone, ToolVersions, Totals, Verdict, WrappedKey,
 };
 use crate::store::memory::MemoryStore;
 use crate::vault::keys::MasterKey;
@@ -19,10 +19,13 @@ use crate::vault::{DatabaseVault, Vault, pack};
 
 /// A new vault with one database.
 pub async fn database(name: &str) -> (Arc<Vault>, DatabaseVault) {
-    let vault = Vault::init(Arc::new(MemoryStore::new()), MasterKey::random(), 72, 24).await.unwrap();
-    let vault = Arc::new(vault);
+    let vault = vault_in(Arc::new(MemoryStore::new())).await;
     let db = another_database(&vault, name).await;
     (vault, db)
+}
+
+pub async fn vault_in(store: Arc<MemoryStore>) -> Arc<Vault> {
+    Arc::new(Vault::init(store, MasterKey::random(), 72, 24).await.unwrap())
 }
 
 pub async fn another_database(vault: &Arc<Vault>, name: &str) -> DatabaseVault {
@@ -42,12 +45,28 @@ pub struct Backup {
     at: Timestamp,
     tags: BTreeMap<String, String>,
     packs: BTreeMap<PackId, u64>,
+    storage: Storage,
 }
 
 impl Backup {
     pub fn new(at: &str, tier: &str) -> Self {
         let at = at.parse().unwrap();
-        Self { id: BackupId::new(at, &tier.parse().unwrap()), at, tags: BTreeMap::new(), packs: BTreeMap::new() }
+        Self {
+            id: BackupId::new(at, &tier.parse().unwrap()),
+            at,
+            tags: BTreeMap::new(),
+            packs: BTreeMap::new(),
+            storage: Storage::Pool,
+        }
+    }
+
+    pub fn id(&self) -> &BackupId {
+        &self.id
+    }
+
+    /// Its packs are on a shelf of its own.
+    pub fn archived(self) -> Self {
+        Self { storage: Storage::Archive, ..self }
     }
 
     pub fn tag(mut self, key: &str, value: &str) -> Self {
@@ -75,7 +94,11 @@ impl Backup {
     /// All but the manifest.
     pub async fn store(self, db: &DatabaseVault) -> Result<Manifest> {
         let catalogue = store_catalogue(db).await?;
-        let entry = |(pack, size_bytes)| PackEntry { pack, size_bytes, origin: PackOrigin::New };
+        let origin = match self.storage {
+            Storage::Pool => PackOrigin::New,
+            Storage::Archive => PackOrigin::Archived,
+        };
+        let entry = |(pack, size_bytes)| PackEntry { pack, size_bytes, origin };
         let packs = PackList(self.packs.into_iter().map(entry).collect());
         let totals = Totals { stored_bytes: packs.stored_bytes(), ..Totals::default() };
         let list = Bytes::from(packs.to_bytes());
@@ -89,6 +112,7 @@ impl Backup {
             tier: self.id.tier(),
             tags: self.tags,
             purpose: Purpose::Backup,
+            storage: self.storage,
             source: "postgresql".to_owned(),
             cluster: cluster(),
             snapshot: SnapshotFacts {

@@ -38,6 +38,17 @@ pub struct FoundHold {
 ///
 /// Errors: `NotFound`; `Usage` for an end that has passed; `Conflict` when the backup is condemned: then nothing holds it.
 pub async fn hold(db: &DatabaseVault, backup: &BackupId, until: Option<Timestamp>, motive: Motive<'_>) -> Result<Hold> {
+    hold_as(db, backup, new_name(), until, motive).await
+}
+
+/// [`hold`] under a name that nobody has used.
+pub(super) async fn hold_as(
+    db: &DatabaseVault,
+    backup: &BackupId,
+    name: String,
+    until: Option<Timestamp>,
+    motive: Motive<'_>,
+) -> Result<Hold> {
     let now = db.vault.now().await?;
     if let Some(until) = until.filter(|until| *until <= now) {
         return Err(Error::usage(format!("a hold until {until} would be over already")));
@@ -47,7 +58,7 @@ pub async fn hold(db: &DatabaseVault, backup: &BackupId, until: Option<Timestamp
         vault: db.vault.id(),
         database: db.name.clone(),
         backup: backup.clone(),
-        hold: new_name(),
+        hold: name,
         reason: motive.reason.to_owned(),
         by: motive.by.to_owned(),
         at: now,

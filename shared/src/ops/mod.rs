@@ -14,6 +14,7 @@ mod report;
 pub mod restore;
 pub mod show;
 mod stats;
+pub mod thaw;
 pub mod verify;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, TableName, Tier, Verdict,
+    BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, Storage, TableName, Tier, Verdict,
 };
 
 /// One backup, as `list --json` shows it.
@@ -16,6 +16,7 @@ pub struct BackupSummary {
     pub database: DatabaseName,
     pub tier: Tier,
     pub purpose: Purpose,
+    pub storage: Storage,
     pub created_at: Timestamp,
     pub tables: u64,
     pub rows: u64,
@@ -39,6 +40,7 @@ impl BackupSummary {
             database: manifest.database.clone(),
             tier: manifest.tier.clone(),
             purpose: manifest.purpose,
+            storage: manifest.storage,
             created_at: manifest.snapshot.taken_at,
             tables: manifest.totals.tables,
             rows: manifest.totals.rows,

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::holds::{HoldState, read_holds};
 use super::list::last_word;
 use super::report::BackupSummary;
+use super::thaw;
 use crate::error::Result;
 use crate::model::{
     BackupId, Catalogue, DatabaseProperties, Extension, Fingerprint, Lsn, Manifest, Role, Skipped, TableEntry,
     TableKind, TableName, ToolVersions, Verdict, VerdictSummary,
 };
+use crate::plan::thaw::Frost;
 use crate::vault::DatabaseVault;
 
 /// One backup, as `show --json` shows it.
@@ -19,6 +21,8 @@ use crate::vault::DatabaseVault;
 pub struct BackupDetails {
     pub backup: BackupSummary,
     pub parent: Option<BackupId>,
+    /// What of its rows is, or was, frozen; all zeros for a backup that shares the pool.
+    pub frost: Frost,
     pub source: Source,
     pub database: DatabaseProperties,
     pub tables: Vec<TableDetails>,
@@ -64,13 +68,18 @@ pub struct TableDetails {
 /// Errors: `NotFound`; `Verification` when the manifest, the catalogue or a record of this backup is damaged.
 pub async fn show(db: &DatabaseVault, id: &BackupId) -> Result<BackupDetails> {
     let manifest = db.manifest(id).await?;
-    let (catalogue, verdicts, holds, tombstoned) =
-        try_join!(db.catalogue(&manifest), db.verdicts(id), holds(db, id), db.tombstoned())?;
+    let (catalogue, verdicts, holds, tombstoned, frost) = try_join!(
+        db.catalogue(&manifest),
+        db.verdicts(id),
+        holds(db, id),
+        db.tombstoned(),
+        thaw::frost(db, &manifest, None)
+    )?;
     let said: Vec<VerdictSummary> = verdicts.iter().map(VerdictSummary::of).collect();
     let held = holds.iter().any(|hold| hold.is_in_force(Timestamp::now()));
     let mut backup = BackupSummary::of(&manifest, last_word(&said), held);
     backup.deleted = tombstoned.contains(id);
-    Ok(details(backup, manifest, catalogue, verdicts, holds))
+    Ok(details(backup, manifest, catalogue, verdicts, holds, frost))
 }
 
 fn details(
@@ -79,11 +88,13 @@ fn details(
     catalogue: Catalogue,
     verdicts: Vec<Verdict>,
     holds: Vec<HoldState>,
+    frost: Frost,
 ) -> BackupDetails {
     let Manifest { cluster, snapshot, parent, tools, .. } = manifest;
     BackupDetails {
         backup,
         parent,
+        frost,
         source: Source {
             server: cluster.version_text,
             system_identifier: cluster.system_identifier,

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use super::stats::Stored;
 use crate::error::{Error, Result};
 use crate::model::{BackupId, PackId, Tier};
-use crate::store::StorageClass;
+use crate::store::{StorageClass, ThawTier};
 
 /// What prices are for: AWS says GB and counts these.
 const GIB: u128 = 1 << 30;
@@ -34,11 +34,11 @@ const FROZEN_NAME_BYTES: u64 = 8 << 10;
 pub struct Amount(u128);
 
 impl Amount {
-    fn of(price: Price, bytes: u64) -> Self {
+    pub(super) fn of(price: Price, bytes: u64) -> Self {
         Self(u128::from(price.0) * u128::from(bytes))
     }
 
-    fn of_requests(price_per_1000: Price, requests: u64) -> Self {
+    pub(super) fn of_requests(price_per_1000: Price, requests: u64) -> Self {
         Self(u128::from(price_per_1000.0) * u128::from(requests) * GIB / 1000)
     }
 
@@ -130,12 +130,22 @@ pub struct ClassPrice {
     pub requests: Price,
 }
 
+/// What thawing at one speed costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ThawPrice {
+    /// Per GiB. Of the usual speed the class's own [`ClassPrice::retrieval`] counts.
+    pub retrieval: Price,
+    /// Per 1,000 objects.
+    pub requests: Price,
+}
+
 /// What everything costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices {
     /// As it is printed.
     pub currency: String,
     pub classes: BTreeMap<StorageClass, ClassPrice>,
+    pub thaws: BTreeMap<(StorageClass, ThawTier), ThawPrice>,
     /// Per GiB that leaves the region of the store.
     pub transfer: Price,
 }
@@ -160,13 +170,35 @@ impl Default for Prices {
             (StorageClass::DeepArchive, class(990_000, 20_000_000, 400_000)),
             (StorageClass::Other, standard),
         ];
-        Self { currency: "USD".to_owned(), classes: classes.into(), transfer: Price(90_000_000) }
+        let thaw = |retrieval, requests| ThawPrice { retrieval: Price(retrieval), requests: Price(requests) };
+        let thaws = [
+            ((StorageClass::Glacier, ThawTier::Expedited), thaw(30_000_000, 10_000_000_000)),
+            ((StorageClass::Glacier, ThawTier::Standard), thaw(10_000_000, 50_000_000)),
+            ((StorageClass::Glacier, ThawTier::Bulk), thaw(0, 0)),
+            ((StorageClass::DeepArchive, ThawTier::Standard), thaw(20_000_000, 100_000_000)),
+            ((StorageClass::DeepArchive, ThawTier::Bulk), thaw(2_500_000, 25_000_000)),
+        ];
+        Self { currency: "USD".to_owned(), classes: classes.into(), thaws: thaws.into(), transfer: Price(90_000_000) }
     }
 }
 
 impl Prices {
     fn class(&self, class: StorageClass) -> ClassPrice {
         self.classes.get(&class).copied().unwrap_or_default()
+    }
+
+    pub(super) fn thaw(&self, class: StorageClass, tier: ThawTier) -> ThawPrice {
+        let price = self.thaws.get(&(class, tier)).copied().unwrap_or_default();
+        match tier {
+            ThawTier::Standard => ThawPrice { retrieval: self.class(class).retrieval, ..price },
+            ThawTier::Expedited | ThawTier::Bulk => price,
+        }
+    }
+
+    /// Thawed copies are kept beside the frozen objects, at the standard price.
+    pub(super) fn thawed_copy(&self, bytes: u64, days: u32) -> Amount {
+        let month = Amount::of(self.class(StorageClass::Standard).storage, bytes);
+        Amount(month.0.saturating_mul(u128::from(days)) / 30)
     }
 
     /// A month of one object.

@@ -11,4 +11,5 @@ pub mod schedule;
 pub mod selection;
 pub mod stats;
 pub mod table_closure;
+pub mod thaw;
 pub mod unread;

@@ -30,7 +30,7 @@ use tempfile::{NamedTempFile, PersistError};
 
 use super::key::{check_folder_prefix, check_key, check_prefix};
 use super::{
-    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Tries, beyond_the_end, check_arrival, is_key,
+    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Thaw, Tries, beyond_the_end, check_arrival, is_key,
     no_such_object,
 };
 use crate::error::{Error, Result};
@@ -115,7 +115,7 @@ impl ObjectStore for FolderStore {
         check_key(key)?;
         let key = key.to_owned();
         self.run(move |folder| match folder.info(&key)? {
-            Some(info) => Ok(ObjectHead { info, sha256: None }),
+            Some(info) => Ok(ObjectHead { info, sha256: None, thaw: Thaw::NotNeeded }),
             None => Err(folder.missing(&key)),
         })
         .await

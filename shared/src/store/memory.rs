@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::key::{check_folder_prefix, check_key, check_prefix};
 use super::{
-    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Tries, beyond_the_end, check_arrival, no_such_object,
+    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Thaw, ThawTier, Tries, beyond_the_end, check_arrival,
+    frozen, no_such_object,
 };
 use crate::error::{Error, Result};
 
@@ -28,6 +29,26 @@ struct Stored {
     body: Bytes,
     sha256: [u8; 32],
     modified: Timestamp,
+    class: StorageClass,
+    thawed: Option<Thawed>,
+}
+
+/// When a frozen object can be read.
+#[derive(Clone, Copy)]
+struct Thawed {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Stored {
+    fn thaw(&self, now: Timestamp) -> Thaw {
+        match self.thawed {
+            _ if !self.class.is_frozen() => Thaw::NotNeeded,
+            Some(Thawed { from, .. }) if now < from => Thaw::Underway,
+            Some(Thawed { until, .. }) if now < until => Thaw::Done(Some(until)),
+            _ => Thaw::Frozen,
+        }
+    }
 }
 
 impl MemoryStore {
@@ -40,16 +61,34 @@ impl MemoryStore {
         self.state().clock_ahead += by;
     }
 
+    /// Makes everything below `prefix` of this class, as a rule of the store would.
+    pub fn move_to(&self, class: StorageClass, prefix: &str) {
+        let mut state = self.state();
+        state
+            .objects
+            .iter_mut()
+            .filter(|(key, _)| key.starts_with(prefix))
+            .for_each(|(_, stored)| stored.class = class);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(&self, key: &str, look: impl FnOnce(&Stored) -> Result<T>) -> Result<T> {
+    fn look<T>(&self, key: &str, look: impl FnOnce(&Stored, Timestamp) -> Result<T>) -> Result<T> {
         check_key(key)?;
-        match self.state().objects.get(key) {
-            Some(stored) => look(stored),
+        let state = self.state();
+        match state.objects.get(key) {
+            Some(stored) => look(stored, state.now()),
             None => Err(no_such_object(&self.location(), key)),
         }
+    }
+
+    fn read<T>(&self, key: &str, read: impl FnOnce(&Stored) -> Result<T>) -> Result<T> {
+        self.look(key, |stored, now| match stored.thaw(now) {
+            Thaw::NotNeeded | Thaw::Done(_) => read(stored),
+            Thaw::Frozen | Thaw::Underway => Err(frozen(&self.location(), key)),
+        })
     }
 }
 
@@ -89,7 +128,7 @@ fn info(key: &str, stored: &Stored) -> ObjectInfo {
         key: key.to_owned(),
         size_bytes: stored.body.len() as u64,
         modified: stored.modified,
-        storage_class: StorageClass::Local,
+        storage_class: stored.class,
     }
 }
 
@@ -111,7 +150,7 @@ impl ObjectStore for MemoryStore {
             return Err(Error::vault(format!("cannot create {key}: {other} exists")));
         }
         let modified = state.now();
-        let stored = Stored { body, sha256, modified };
+        let stored = Stored { body, sha256, modified, class: StorageClass::Local, thawed: None };
         state.objects.insert(key.to_owned(), stored);
         Ok(Put::Created)
     }
@@ -131,7 +170,9 @@ impl ObjectStore for MemoryStore {
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead> {
-        self.read(key, |stored| Ok(ObjectHead { info: info(key, stored), sha256: Some(stored.sha256) }))
+        self.look(key, |stored, now| {
+            Ok(ObjectHead { info: info(key, stored), sha256: Some(stored.sha256), thaw: stored.thaw(now) })
+        })
     }
 
     async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
@@ -153,6 +194,24 @@ impl ObjectStore for MemoryStore {
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    /// As long as S3 would take at most.
+    async fn thaw(&self, key: &str, tier: ThawTier, days: u32) -> Result<()> {
+        check_key(key)?;
+        let mut state = self.state();
+        let now = state.now();
+        let Some(stored) = state.objects.get_mut(key) else { return Err(no_such_object("memory", key)) };
+        let Some(minutes) = tier.at_most_minutes(stored.class) else {
+            return Err(Error::usage(format!("{} has no {tier} way to thaw", stored.class)));
+        };
+        let from = match stored.thaw(now) {
+            Thaw::Underway => return Ok(()),
+            Thaw::NotNeeded | Thaw::Done(_) => now,
+            Thaw::Frozen => now + SignedDuration::from_mins(i64::from(minutes)),
+        };
+        stored.thawed = Some(Thawed { from, until: from + SignedDuration::from_hours(24 * i64::from(days)) });
+        Ok(())
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

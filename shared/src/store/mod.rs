@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-pub use class::StorageClass;
+pub use class::{StorageClass, Thaw, ThawTier};
 pub use key::{MAX_KEY_BYTES, is_key};
 pub use place::{open, open_with};
 
@@ -72,6 +72,7 @@ pub struct ObjectHead {
     pub info: ObjectInfo,
     /// SHA-256 as the store knows it. The folder store has none: `None` means "read it to know".
     pub sha256: Option<[u8; 32]>,
+    pub thaw: Thaw,
 }
 
 /// An object store: a flat, ordered map from keys to immutable bytes.
@@ -93,7 +94,13 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// with an error of kind `Vault`, bytes that were changed on the way.
     async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put>;
 
-    /// The whole object.
+    /// [`put_new_hashed`](Self::put_new_hashed) for what may be frozen later: a store that has storage classes marks it, so
+    /// that a rule of its own can find it.
+    async fn put_archived(&self, key: &str, body: Bytes, sha256: [u8; 32]) -> Result<Put> {
+        self.put_new_hashed(key, body, sha256, Tries::Many).await
+    }
+
+    /// The whole object. One that is frozen is an error of kind `Confirmation`: somebody has to want it [thawed](Self::thaw).
     async fn get(&self, key: &str) -> Result<Bytes>;
 
     /// The bytes of `range` (end exclusive). A range beyond the object's end is an error of kind `Vault`, never short.
@@ -108,6 +115,13 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// The names directly below `prefix` (empty, or ending with `/`) that have something below them: "folders", in byte
     /// order, without `prefix` and without a trailing slash.
     async fn list_names(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Asks for a frozen object, to be readable for some days. Asking again while that goes on changes nothing; asking when it
+    /// can be read prolongs the time.
+    async fn thaw(&self, key: &str, tier: ThawTier, days: u32) -> Result<()> {
+        let _ = (tier, days);
+        Err(Error::bug(format!("{} freezes nothing, and cannot thaw {key}", self.location())))
+    }
 
     /// Deletes the object; deleting what is not there is not an error. Only the sweep calls this.
     async fn delete(&self, key: &str) -> Result<()>;
@@ -181,6 +195,13 @@ fn check_arrival(key: &str, body: &[u8], sha256: [u8; 32]) -> Result<()> {
     }
     Err(Error::vault(format!("{key} was changed on its way to the store: its SHA-256 is no longer the announced one"))
         .hint("this points to faulty memory; nothing was written"))
+}
+
+fn frozen(location: &str, key: &str) -> Error {
+    Error::confirmation(format!("{key} in {location} is frozen: it has to be thawed before it can be read")).hint(
+        "`lifeboat restore … --dry-run` says what a backup needs and what thawing it costs, and `--thaw` asks for it; \
+         what no archived backup needs, have the store restore itself",
+    )
 }
 
 fn no_such_object(location: &str, key: &str) -> Error {

@@ -18,7 +18,7 @@ use super::record::Unverified;
 use super::{Vault, pack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, DatabaseName, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose, Verdict,
+    BackupId, Catalogue, DatabaseName, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose, Shelf, Verdict,
     VerdictSummary, WrappedKey,
 };
 use crate::store::{self, ObjectStore, Put, Tries};
@@ -176,9 +176,13 @@ impl DatabaseVault {
     /// Errors: `Verification` when it is missing or damaged.
     pub async fn pack_list(&self, manifest: &Manifest) -> Result<PackList> {
         let key = self.layout.pack(&manifest.pack_list);
-        let bytes = match self.pack(&manifest.pack_list).await {
+        let bytes = match self.pack(&Shelf::Pool, &manifest.pack_list).await {
             Ok(bytes) => bytes,
-            Err(error) => return Err(self.damage_behind(error, &manifest.pack_list, manifest.pack_list_bytes).await),
+            Err(error) => {
+                return Err(self
+                    .damage_behind(error, &Shelf::Pool, &manifest.pack_list, manifest.pack_list_bytes)
+                    .await);
+            }
         };
         if bytes.len() as u64 != manifest.pack_list_bytes || pack::pack_id(&bytes) != manifest.pack_list {
             return Err(Error::verification(format!("the pack list {key} is damaged: its bytes do not have its name")));
@@ -199,12 +203,12 @@ impl DatabaseVault {
         self.opened(key, PieceKind::Index, at, |json| IndexPart::from_bytes(&json)).await
     }
 
-    /// Reads and opens one piece. Errors: `Verification` naming the pack, also when it is missing or too short.
+    /// Reads and opens one piece of the pool. Errors: `Verification` naming the pack, also when it is missing or too short.
     pub async fn piece(&self, key: KeyId, kind: PieceKind, at: &PieceRef) -> Result<Vec<u8>> {
         self.opened(key, kind, at, Ok).await
     }
 
-    /// Reads, opens and parses one piece; all but the reading on a blocking thread.
+    /// Reads, opens and parses one piece of the pool; all but the reading on a blocking thread.
     async fn opened<T: Send + 'static>(
         &self,
         key: KeyId,
@@ -212,8 +216,8 @@ impl DatabaseVault {
         at: &PieceRef,
         parse: impl FnOnce(Vec<u8>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (keys, at, place) = (self.keys(key).await?, *at, self.place(at));
-        let sealed = self.pack_range(&at.pack, at.range()?).await?;
+        let (keys, at, place) = (self.keys(key).await?, *at, self.place(&Shelf::Pool, at));
+        let sealed = self.pack_range(&Shelf::Pool, &at.pack, at.range()?).await?;
         let open = move || parse(Opener::new(&keys)?.open(kind, at.id, at.plaintext_bytes, sealed.into())?);
         let opened = tokio::task::spawn_blocking(open).await;
         let opened = opened.map_err(|e| Error::bug("opening a piece failed").because(e))?;

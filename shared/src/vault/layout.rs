@@ -3,13 +3,29 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::model::{BackupId, DatabaseName, Depth, EraId, KeyId, PackId};
+use crate::model::{BackupId, DatabaseName, Depth, EraId, KeyId, PackId, Shelf};
 
 pub const FORMATS: &str = "format/";
 pub const DATABASES: &str = "databases/";
 
 pub fn format(number: u32) -> String {
     format!("{FORMATS}{number}.json")
+}
+
+/// One of the names that a pack can have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PackName {
+    pub shelf: Shelf,
+    pub pack: PackId,
+    /// `None` for the plain name, else that which a copy gave it.
+    pub era: Option<EraId>,
+}
+
+impl PackName {
+    /// Where a backup puts a pack of its own.
+    pub fn plain(shelf: Shelf, pack: PackId) -> Self {
+        Self { shelf, pack, era: None }
+    }
 }
 
 /// The keys below one database's folder.
@@ -48,16 +64,29 @@ impl Layout {
         format!("{}pool/", self.root)
     }
 
-    pub fn pack(&self, pack: &PackId) -> String {
-        let name = pack.to_string();
-        format!("{}pool/{}/{name}", self.root, &name[..2])
+    pub fn archives(&self) -> String {
+        format!("{}archive/", self.root)
     }
 
-    /// A pack under the name that a copy gives it: `None` is the plain one.
-    pub fn pack_of_era(&self, pack: &PackId, era: Option<EraId>) -> String {
-        match era {
-            None => self.pack(pack),
-            Some(era) => format!("{}-{era}", self.pack(pack)),
+    /// Below this, all packs of the shelf are.
+    pub fn shelf(&self, shelf: &Shelf) -> String {
+        match shelf {
+            Shelf::Pool => self.pool(),
+            Shelf::Archive(backup) => format!("{}{backup}/", self.archives()),
+        }
+    }
+
+    /// A pack of the pool, under its plain name.
+    pub fn pack(&self, pack: &PackId) -> String {
+        self.pack_key(&PackName::plain(Shelf::Pool, *pack))
+    }
+
+    pub fn pack_key(&self, name: &PackName) -> String {
+        let (shelf, pack) = (self.shelf(&name.shelf), name.pack.to_string());
+        let folder = &pack[..2];
+        match name.era {
+            None => format!("{shelf}{folder}/{pack}"),
+            Some(era) => format!("{shelf}{folder}/{pack}-{era}"),
         }
     }
 
@@ -128,18 +157,27 @@ impl Layout {
         format!("{}result.json", self.job(job))
     }
 
-    /// A pack's id, from its key: from any of the names that a pack can have.
-    pub fn pack_of_key(&self, key: &str) -> Option<PackId> {
-        self.pack_and_era_of_key(key).map(|(pack, _)| pack)
+    /// The pack that is behind a key; `None` for what is no pack.
+    pub fn pack_name(&self, key: &str) -> Option<PackName> {
+        let (shelf, rest) = match key.strip_prefix(&self.archives()) {
+            Some(rest) => {
+                let (backup, rest) = rest.split_once('/')?;
+                (Shelf::Archive(backup.parse().ok()?), rest)
+            }
+            None => (Shelf::Pool, key.strip_prefix(&self.pool())?),
+        };
+        let file = rest.split_once('/')?.1;
+        let (pack, era) = match file.split_once('-') {
+            Some((pack, era)) => (pack.parse().ok()?, Some(era.parse().ok()?)),
+            None => (file.parse().ok()?, None),
+        };
+        let name = PackName { shelf, pack, era };
+        (self.pack_key(&name) == key).then_some(name)
     }
 
-    pub fn pack_and_era_of_key(&self, key: &str) -> Option<(PackId, Option<EraId>)> {
-        let name = key.strip_prefix(&self.pool())?.split_once('/')?.1;
-        let (pack, era) = match name.split_once('-') {
-            Some((pack, era)) => (pack.parse().ok()?, Some(era.parse().ok()?)),
-            None => (name.parse().ok()?, None),
-        };
-        (self.pack_of_era(&pack, era) == key).then_some((pack, era))
+    /// A pack's id, from any of the keys that it can have.
+    pub fn pack_of_key(&self, key: &str) -> Option<PackId> {
+        self.pack_name(key).map(|name| name.pack)
     }
 }
 
@@ -151,15 +189,19 @@ mod tests {
     fn a_pack_is_known_by_each_of_its_names_and_by_no_other() {
         let layout = Layout::new(&"shop".parse().unwrap());
         let (pack, era) = (PackId([0xab; 32]), EraId([0x12; 8]));
-        for era in [None, Some(era)] {
-            assert_eq!(layout.pack_and_era_of_key(&layout.pack_of_era(&pack, era)), Some((pack, era)));
+        let archive = Shelf::Archive("20261121T020000Z-monthly-k7q2".parse().unwrap());
+        for shelf in [Shelf::Pool, archive] {
+            for era in [None, Some(era)] {
+                let name = PackName { shelf: shelf.clone(), pack, era };
+                assert_eq!(layout.pack_name(&layout.pack_key(&name)), Some(name));
+            }
+            let plain = layout.pack_key(&PackName::plain(shelf, pack));
+            for odd in
+                [format!("{plain}-"), format!("{plain}-12"), format!("{plain}-{era}-{era}"), format!("{plain}.{era}")]
+            {
+                assert_eq!(layout.pack_of_key(&odd), None, "{odd}");
+            }
+            assert_eq!(layout.pack_of_key(&plain.replace("/ab/", "/ac/")), None);
         }
-        let plain = layout.pack(&pack);
-        for odd in
-            [format!("{plain}-"), format!("{plain}-12"), format!("{plain}-{era}-{era}"), format!("{plain}.{era}")]
-        {
-            assert_eq!(layout.pack_of_key(&odd), None, "{odd}");
-        }
-        assert_eq!(layout.pack_of_key(&plain.replace("/ab/", "/ac/")), None);
     }
 }

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::database::DatabaseVault;
 use super::piece::{Opener, PieceKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{IndexPart, KeyId, PackId, PieceRef};
+use crate::model::{IndexPart, KeyId, PackId, PieceRef, Shelf};
 
 /// What lies between two pieces and is read for nothing: it costs less than a request.
 const GAP_BYTES: u64 = 128 << 10;
@@ -26,11 +26,17 @@ struct PieceRun {
 }
 
 impl DatabaseVault {
-    /// Reads and opens pieces, in the order in which they are asked for. Each may be damaged or missing for itself, which is
+    /// Reads and opens pieces from one shelf, in the order in which they are asked for. Each may be damaged or missing for itself, which is
     /// an error of kind `Verification` in its place; the outer error is one of the store.
-    pub async fn pieces(&self, key: KeyId, kind: PieceKind, wanted: &[PieceRef]) -> Result<Vec<Result<Vec<u8>>>> {
+    pub async fn pieces(
+        &self,
+        key: KeyId,
+        kind: PieceKind,
+        shelf: &Shelf,
+        wanted: &[PieceRef],
+    ) -> Result<Vec<Result<Vec<u8>>>> {
         let read = |run: PieceRun| async move {
-            let opened = self.open_run(key, kind, wanted, &run).await?;
+            let opened = self.open_run(key, kind, shelf, wanted, &run).await?;
             Ok::<_, Error>(run.pieces.into_iter().zip(opened).collect::<Vec<_>>())
         };
         let opened: Vec<_> = stream::iter(runs(wanted)).map(read).buffer_unordered(RUNS_AT_ONCE).try_collect().await?;
@@ -43,8 +49,9 @@ impl DatabaseVault {
 
     /// Reads parts of indexes, as [`pieces`](Self::pieces) does.
     pub async fn index_parts(&self, key: KeyId, wanted: &[PieceRef]) -> Result<Vec<Result<IndexPart>>> {
-        let opened = self.pieces(key, PieceKind::Index, wanted).await?;
-        let named: Vec<(String, Result<Vec<u8>>)> = wanted.iter().map(|at| self.place(at)).zip(opened).collect();
+        let opened = self.pieces(key, PieceKind::Index, &Shelf::Pool, wanted).await?;
+        let named: Vec<(String, Result<Vec<u8>>)> =
+            wanted.iter().map(|at| self.place(&Shelf::Pool, at)).zip(opened).collect();
         let parse = move || {
             let parse = |(place, json): (String, Result<Vec<u8>>)| {
                 json.and_then(|json| IndexPart::from_bytes(&json).map_err(|error| error.context(place)))
@@ -58,10 +65,11 @@ impl DatabaseVault {
         &self,
         key: KeyId,
         kind: PieceKind,
+        shelf: &Shelf,
         wanted: &[PieceRef],
         run: &PieceRun,
     ) -> Result<Vec<Result<Vec<u8>>>> {
-        let bytes = match self.pack_range(&run.pack, run.range.clone()).await {
+        let bytes = match self.pack_range(shelf, &run.pack, run.range.clone()).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() != ErrorKind::Verification => return Err(error),
             Err(error) if run.pieces.len() == 1 => return Ok(vec![Err(error)]),
@@ -70,15 +78,15 @@ impl DatabaseVault {
                 let mut opened = Vec::with_capacity(run.pieces.len());
                 for number in &run.pieces {
                     let alone = PieceRun { pack: run.pack, range: wanted[*number].range()?, pieces: vec![*number] };
-                    opened.append(&mut Box::pin(self.open_run(key, kind, wanted, &alone)).await?);
+                    opened.append(&mut Box::pin(self.open_run(key, kind, shelf, wanted, &alone)).await?);
                 }
                 return Ok(opened);
             }
         };
         let keys = self.keys(key).await?;
         let begin = run.range.start;
-        let pieces: Vec<(PieceRef, String)> =
-            run.pieces.iter().map(|number| (wanted[*number], self.place(&wanted[*number]))).collect();
+        let placed = |number: &usize| (wanted[*number], self.place(shelf, &wanted[*number]));
+        let pieces: Vec<(PieceRef, String)> = run.pieces.iter().map(placed).collect();
         let open_all = move || {
             let mut opener = Opener::new(&keys)?;
             let open = |(at, place): (PieceRef, String)| {
@@ -93,8 +101,8 @@ impl DatabaseVault {
     }
 
     /// Where a piece is, for people.
-    pub(super) fn place(&self, at: &PieceRef) -> String {
-        format!("the piece at {}+{} of {}", at.offset, at.length, self.layout.pack(&at.pack))
+    pub(super) fn place(&self, shelf: &Shelf, at: &PieceRef) -> String {
+        format!("the piece at {}+{} of {}", at.offset, at.length, self.pack_place(shelf, &at.pack))
     }
 }
 

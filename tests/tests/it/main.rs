@@ -1,5 +1,6 @@
 //! Integration tests on real servers. One program, so that they link once and share the bed.
 
+mod archive;
 mod aws;
 mod backup;
 mod bed;

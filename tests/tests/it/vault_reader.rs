@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use lifeboat::model::BackupId;
+use lifeboat::model::{BackupId, Storage};
+use lifeboat::ops::backup::BackupOptions;
 use lifeboat::store::folder::FolderStore;
 use lifeboat::vault::Vault;
 use lifeboat::vault::keys::MasterKey;
@@ -27,13 +28,18 @@ struct Kept {
 
 impl Kept {
     async fn backup_of(source: &TestDb) -> Self {
+        Self::stored(source, Storage::Pool).await
+    }
+
+    async fn stored(source: &TestDb, storage: Storage) -> Self {
         let folder = Bed::get().scratch_dir();
         let master = MasterKey::random();
         let master_key = master.to_base64().unwrap().expose_secret().to_owned();
         let store = FolderStore::new(folder.path().join("vault")).unwrap();
         let vault = Vault::init(Arc::new(store), master, 72, 24).await.unwrap();
         let rig = Rig { vault: Arc::new(vault), run: run() };
-        let id = rig.backup(source).await.backup.id;
+        let options = BackupOptions { storage, ..rig.options().await };
+        let id = rig.try_backup(source, &options).await.unwrap().backup.id;
         Self { folder, master_key, id }
     }
 
@@ -211,6 +217,13 @@ fn every_field_is_documented(kept: &Kept, decoded: &Path) {
 }
 
 /// As copies into a vault name what may have been there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archived_backup_is_read_too() {
+    let source = Bed::get().server(17).await.create_database().await;
+    data::load_shop(&source.client().await, 0.02).await;
+    compare(&source, &Kept::stored(&source, Storage::Archive).await.decoded().await).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn packs_that_a_copy_named_are_read_too() {
     let source = Bed::get().server(17).await.create_database().await;

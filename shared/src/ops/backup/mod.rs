@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     BackupId, Catalogue, Claim, ClusterIdentity, DatabaseIdentity, DatabaseName, Encoding, Manifest, PackEntry, PackId,
-    PackList, PackOrigin, PieceRef, Purpose, TableName, Tier, ToolVersions, Totals,
+    PackList, PackOrigin, PieceRef, Purpose, Storage, TableName, Tier, ToolVersions, Totals,
 };
 use crate::ops::{BackupReport, BackupSummary, Event, Run};
 use crate::plan::read::{ReadPlan, Selection, Source, read_plan};
@@ -87,6 +87,8 @@ pub struct BackupOptions {
     /// How rows are read where both ways can be restored anywhere and the other is not cheaper.
     pub copy_format: Encoding,
     pub purpose: Purpose,
+    /// An archived backup stores every row again, refers to no other backup, and none refers to it.
+    pub storage: Storage,
     /// Names the job, so that asking twice gives one backup; `None` asks for a new one.
     pub job: Option<String>,
     /// The run's actor is never at work twice at the same time, so that a claim of its own on the job is one that it died of.
@@ -122,6 +124,7 @@ impl BackupOptions {
             max_rate_bytes_per_s: None,
             copy_format: Encoding::Text,
             purpose: Purpose::Backup,
+            storage: Storage::default(),
             job: None,
             actor_is_alone: false,
             adopt: false,
@@ -175,7 +178,10 @@ pub async fn backup(
         Claimed::Ours(claim) => *claim,
         Claimed::Done(id) => return report_done(&database, &id).await,
     };
-    let parent = Parent::choose(&database).await?;
+    let parent = match options.storage {
+        Storage::Pool => Parent::choose(&database).await?,
+        Storage::Archive => None,
+    };
     let attempt = Attempt { database: &database, source, options, selection, parent, claim: &claim, run };
     for number in 1.. {
         match attempt.make().await {
@@ -286,6 +292,7 @@ impl Attempt<'_> {
             tier: self.options.tier.clone(),
             tags: self.options.tags.clone(),
             purpose: self.options.purpose(),
+            storage: self.options.storage,
             source: "postgresql".to_owned(),
             cluster: self.cluster(timeline),
             encoding: catalogue.database.encoding.clone(),
@@ -396,6 +403,7 @@ impl Attempt<'_> {
         self.run.observer.on(&Event::Expect { total_bytes, tables });
         let stop = CancellationToken::new();
         let work = self.work(snapshot, plan, &stop).await?;
+        let of_rows = uploads.onto(self.options.storage.row_shelf(&self.claim.backup));
         let is_dumped = AtomicBool::new(false);
         let dumping = async {
             let tool = self.options.pg_dump.as_deref();
@@ -407,7 +415,7 @@ impl Attempt<'_> {
             dumped
         };
         let both = async {
-            match tokio::join!(dumping, pipeline::run(work, &snapshot.session, uploads, meta)) {
+            match tokio::join!(dumping, pipeline::run(work, &snapshot.session, &of_rows, meta)) {
                 (Ok(dump), Ok(rows)) => Ok((dump, rows)),
                 // Who was stopped by the other has nothing to say.
                 (Err(error), Err(stopped)) if stopped.kind() == ErrorKind::OutOfTime => Err(error),
@@ -523,9 +531,13 @@ impl Attempt<'_> {
         let indexes = catalogue.tables.iter().flat_map(|table| table.parts.iter().map(|at| at.pack));
         let others = catalogue.schema.iter().map(|at| at.pack).chain([catalogue_at.pack]);
         let needed: BTreeSet<PackId> = row_packs.iter().copied().chain(indexes).chain(others).collect();
+        let origin = |pack: &PackId| match self.options.storage {
+            Storage::Archive if row_packs.contains(pack) => PackOrigin::Archived,
+            _ => PackOrigin::New,
+        };
         let entry = |pack: PackId| match (stored.get(&pack), self.parent.as_ref().and_then(|p| p.packs.size_of(&pack)))
         {
-            (Some(size_bytes), _) => Ok(PackEntry { pack, size_bytes: *size_bytes, origin: PackOrigin::New }),
+            (Some(size_bytes), _) => Ok(PackEntry { pack, size_bytes: *size_bytes, origin: origin(&pack) }),
             (None, Some(size_bytes)) => Ok(PackEntry { pack, size_bytes, origin: PackOrigin::Earlier }),
             (None, None) => Err(Error::bug(format!("pack {pack} is referred to but was never stored"))),
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
 use crate::model::{
-    BlockRange, Catalogue, Chunk, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, TableEntry,
-    TableName, Tally,
+    BlockRange, Catalogue, Chunk, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, Storage,
+    TableEntry, TableName, Tally,
 };
 use crate::vault::DatabaseVault;
 
@@ -26,7 +26,7 @@ pub struct Parent {
 }
 
 impl Parent {
-    /// The newest live, complete backup under the current key. One that cannot be read is passed over with a warning, and
+    /// The newest live, complete, unarchived backup under the current key. One that cannot be read is passed over with a warning, and
     /// so are all when the records that say which are live are damaged: it costs space, not safety.
     pub async fn choose(database: &DatabaseVault) -> Result<Option<Arc<Self>>> {
         let live = match database.live().await {
@@ -51,7 +51,8 @@ impl Parent {
 
     async fn open(database: &DatabaseVault, id: &crate::model::BackupId) -> Result<Option<Self>> {
         let manifest = database.manifest(id).await?;
-        if manifest.purpose != Purpose::Backup || manifest.key != database.current_keys().id {
+        let is_shared = manifest.purpose == Purpose::Backup && manifest.storage == Storage::Pool;
+        if !is_shared || manifest.key != database.current_keys().id {
             return Ok(None);
         }
         let packs = database.pack_list(&manifest).await?;

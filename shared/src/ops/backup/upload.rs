@@ -8,9 +8,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
-use crate::model::{PackId, PieceRef};
+use crate::model::{PackId, PieceRef, Shelf};
 use crate::vault::DatabaseVault;
 use crate::vault::keys::Keys;
+use crate::vault::layout::PackName;
 use crate::vault::pack::{ClosedPack, PackBuffer};
 use crate::vault::piece::{PieceKind, Sealer, content_id};
 
@@ -24,20 +25,27 @@ const LEVEL: i32 = 3;
 #[derive(Clone)]
 pub struct Uploader {
     database: DatabaseVault,
+    shelf: Shelf,
     runtime: Handle,
     slots: Arc<Semaphore>,
     stored: Arc<Mutex<BTreeMap<PackId, u64>>>,
 }
 
 impl Uploader {
-    /// Must be made on the runtime that does the uploads.
+    /// Stores into the pool. Must be made on the runtime that does the uploads.
     pub fn new(database: DatabaseVault) -> Self {
         Self {
             database,
+            shelf: Shelf::Pool,
             runtime: Handle::current(),
             slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             stored: Arc::default(),
         }
+    }
+
+    /// The same, which stores onto another shelf.
+    pub fn onto(&self, shelf: Shelf) -> Self {
+        Self { shelf, ..self.clone() }
     }
 
     /// Stores a pack, then tells `done` where its pieces are, or why not. Blocks the calling thread, which must not be one
@@ -66,7 +74,7 @@ impl Uploader {
 
     /// Stores bytes under their hash.
     pub async fn put(&self, id: PackId, bytes: &Bytes) -> Result<()> {
-        self.database.put_pack(id, bytes.clone()).await?;
+        self.database.put_pack_as(&PackName::plain(self.shelf.clone(), id), bytes.clone()).await?;
         self.stored.lock().expect("no panic while held").insert(id, bytes.len() as u64);
         Ok(())
     }

@@ -25,7 +25,7 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::model::{Claim, Depth, PackEntry, PackId, Verdict};
+use crate::model::{Claim, Depth, PackEntry, PackId, Storage, Verdict};
 use crate::ops::backup::publish::publish;
 use crate::ops::copy::walk::{self, Trust};
 use crate::ops::fixture::{self, Backup};
@@ -34,6 +34,7 @@ use crate::plan::retention::TierRules;
 use crate::store::memory::MemoryStore;
 use crate::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
 use crate::vault::keys::MasterKey;
+use crate::vault::layout::PackName;
 use crate::vault::{Vault, pack};
 
 /// What is done wrong.
@@ -56,6 +57,10 @@ enum Mistake {
     TrustsUnnamed,
     /// A copy brings back the name of a pack that somebody may still be about to delete.
     BringsNamesBack,
+    /// A backup refers to what an archived one has for itself.
+    ArchivedParent,
+    /// A cleanup takes a backup for good that once passed, and later failed.
+    TrustsFailed,
 }
 
 /// How long a request may be on its way.
@@ -121,8 +126,36 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
 /// The store as a job sees it: somebody else may come between any two of its requests.
 struct Stage {
     world: Arc<World>,
-    /// Passes over some manifests, as if they could not be read.
-    hides_some: bool,
+    hides: Hides,
+}
+
+/// What a listing passes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hides {
+    Nothing,
+    /// As if they could not be read.
+    SomeManifests,
+    FailedVerdicts,
+}
+
+impl Hides {
+    fn of(mistake: Mistake) -> Self {
+        match mistake {
+            Mistake::SkipsUnreadable => Self::SomeManifests,
+            Mistake::TrustsFailed => Self::FailedVerdicts,
+            _ => Self::Nothing,
+        }
+    }
+
+    fn is_hidden(self, key: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::SomeManifests => {
+                key.ends_with("/manifest.json") && key.bytes().rev().nth(14).is_some_and(|byte| byte < b'h')
+            }
+            Self::FailedVerdicts => key.ends_with("-failed.json"),
+        }
+    }
 }
 
 impl std::fmt::Debug for Stage {
@@ -194,11 +227,7 @@ impl ObjectStore for Stage {
     async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
         turn().await;
         let mut page = self.world.memory.list_page(prefix, after, limit).await?;
-        if self.hides_some {
-            let is_unreadable =
-                |key: &str| key.ends_with("/manifest.json") && key.bytes().rev().nth(14).is_some_and(|b| b < b'h');
-            page.retain(|object| !is_unreadable(&object.key));
-        }
+        page.retain(|object| !self.hides.is_hidden(&object.key));
         Ok(page)
     }
 
@@ -224,8 +253,8 @@ impl ObjectStore for Stage {
 }
 
 /// The vault through one kind of door.
-async fn open(world: &Arc<World>, master: MasterKey, mistake: Mistake, hides_some: bool) -> DatabaseVault {
-    let stage = Stage { world: Arc::clone(world), hides_some };
+async fn open(world: &Arc<World>, master: MasterKey, mistake: Mistake, hides: Hides) -> DatabaseVault {
+    let stage = Stage { world: Arc::clone(world), hides };
     let mut vault = Vault::open(Arc::new(stage), master).await.unwrap();
     if mistake == Mistake::GraceShorterThanAJob {
         (vault.format.grace_hours, vault.format.job_limit_hours) = (24, 100);
@@ -239,7 +268,7 @@ fn master() -> MasterKey {
 
 const WHY: Motive<'static> = Motive { reason: "the walk", by: "somebody" };
 
-/// A backup job: refers to some of what its parent has, adds something of its own.
+/// A backup job: refers to some of what its parent has, adds something of its own. Some are archived: theirs is theirs alone.
 async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
     let listed_at = db.vault.now().await?;
     let candidates = match mistake {
@@ -247,10 +276,17 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
         _ => db.live().await?,
     };
     let mut backup = Backup::new(&listed_at.to_string(), "daily");
+    let storage = if world.happens(20) { Storage::Archive } else { Storage::Pool };
+    if storage == Storage::Archive {
+        backup = backup.archived();
+    }
     let mut reused: Vec<PackId> = Vec::new();
-    if let Some(parent) = world.pick_newest_first(&candidates) {
-        let list = db.pack_list(&db.manifest(parent).await?).await?;
-        reused.extend(list.0.iter().map(|entry: &PackEntry| entry.pack));
+    if let Some(parent) = world.pick_newest_first(&candidates).filter(|_| storage == Storage::Pool) {
+        let manifest = db.manifest(parent).await?;
+        if manifest.storage == Storage::Pool || mistake == Mistake::ArchivedParent {
+            let list = db.pack_list(&manifest).await?;
+            reused.extend(list.0.iter().map(|entry: &PackEntry| entry.pack));
+        }
     }
     if mistake == Mistake::AsksTheStore {
         let pool = list_all(db.store(), &db.layout.pool()).await?;
@@ -263,7 +299,7 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
     for _ in 0..world.roll(1..3) {
         let bytes = Bytes::from(world.dice.lock().unwrap().random::<[u8; 24]>().to_vec());
         let id = pack::pack_id(&bytes);
-        db.put_pack(id, bytes).await?;
+        db.put_pack_as(&PackName::plain(storage.row_shelf(backup.id()), id), bytes).await?;
         backup = backup.pack(id);
     }
     let manifest = backup.store(&db).await?;
@@ -288,9 +324,15 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
     Ok(())
 }
 
-async fn verify(world: Arc<World>, db: DatabaseVault) -> Result<()> {
-    let Some(id) = world.pick(&db.published().await?).cloned() else { return Ok(()) };
-    let ok = world.happens(85);
+async fn verify(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
+    let published = db.published().await?;
+    // What matters to this mistake is that the newest pass once and then fail.
+    let (picked, good_percent) = match mistake {
+        Mistake::TrustsFailed => (world.pick_newest_first(&published), 50),
+        _ => (world.pick(&published), 85),
+    };
+    let Some(id) = picked.cloned() else { return Ok(()) };
+    let ok = world.happens(good_percent);
     let at = db.vault.now().await?;
     db.write_verdict(&Verdict { ok, at, ..fixture::verdict(&db, &id, Depth::Full) }).await
 }
@@ -417,8 +459,8 @@ impl Walk {
         drive(async {
             let vault = Arc::new(Vault::init(memory, master(), 72, 24).await.unwrap());
             let oracle = fixture::another_database(&vault, "shop").await;
-            let db = open(&world, master(), mistake, false).await;
-            let sweeper = open(&world, master(), mistake, mistake == Mistake::SkipsUnreadable).await;
+            let db = open(&world, master(), mistake, Hides::Nothing).await;
+            let sweeper = open(&world, master(), mistake, Hides::of(mistake)).await;
             let replica = vault.open_replica(Arc::new(MemoryStore::new())).await.unwrap();
             let elsewhere = oracle.open_replica(&replica).await.unwrap();
             Self { world, mistake, db, sweeper, oracle, elsewhere, held: Arc::default(), jobs: Vec::new() }
@@ -434,7 +476,7 @@ impl Walk {
                 let job: Job = match world.roll(0..10) {
                     0..2 => back_up(Arc::clone(&world), db, mistake).boxed_local(),
                     2..4 => copy_in(Arc::clone(&world), self.elsewhere.clone(), db, mistake).boxed_local(),
-                    4..6 => verify(Arc::clone(&world), db).boxed_local(),
+                    4..6 => verify(Arc::clone(&world), db, mistake).boxed_local(),
                     6..8 => meddle(Arc::clone(&world), db, Arc::clone(&self.held)).boxed_local(),
                     _ if mistake == Mistake::NoOutcome => delete_without_outcome(db).boxed_local(),
                     _ => clean_up(self.sweeper.clone()).boxed_local(),
@@ -482,9 +524,10 @@ impl Walk {
         let condemned = self.condemned(&published).await;
         let late = self.late(&published).await;
         for id in published.iter().filter(|id| !condemned.contains(*id) && !late.contains(*id)) {
-            let list = db.pack_list(&db.manifest(id).await.unwrap()).await.map_err(|error| format!("{id}: {error}"))?;
+            let manifest = db.manifest(id).await.unwrap();
+            let list = db.pack_list(&manifest).await.map_err(|error| format!("{id}: {error}"))?;
             for entry in list.0 {
-                if db.pack_head(&entry.pack).await.is_err() {
+                if db.pack_head(&manifest.shelf_of(&entry), &entry.pack).await.is_err() {
                     return Err(format!("{id} lacks the pack {}", entry.pack));
                 }
             }
@@ -534,6 +577,7 @@ impl Walk {
     fn come_to_rest(&mut self) -> Result<(), String> {
         self.jobs.clear();
         at_once(self.delete_late());
+        let newest = at_once(newest_verified(&self.oracle)).map_err(|error| error.to_string())?;
         for _ in 0..3 {
             self.world.advance(self.oracle.grace() + SignedDuration::from_hours(1));
             let cleaned = drive(clean_up(self.sweeper.clone()));
@@ -544,6 +588,9 @@ impl Walk {
             let db = &self.oracle;
             let published = db.published().await.unwrap();
             let left = self.condemned(&published).await;
+            if let Some(newest) = newest.filter(|newest| !published.contains(newest)) {
+                return Err(format!("{newest}, the newest that is verified, was deleted"));
+            }
             if !left.is_empty() {
                 return Err(format!("condemned and still there: {left:?}"));
             }
@@ -553,8 +600,9 @@ impl Walk {
                 needed.extend(db.pack_list(&manifest).await.unwrap().0.iter().map(|entry| entry.pack));
                 needed.extend([manifest.pack_list, manifest.catalogue.pack]);
             }
-            let pool = list_all(db.store(), &db.layout.pool()).await.unwrap();
-            let garbage = pool.iter().filter(|object| !needed.contains(&db.layout.pack_of_key(&object.key).unwrap()));
+            let mut packs = list_all(db.store(), &db.layout.pool()).await.unwrap();
+            packs.append(&mut list_all(db.store(), &db.layout.archives()).await.unwrap());
+            let garbage = packs.iter().filter(|object| !needed.contains(&db.layout.pack_of_key(&object.key).unwrap()));
             match garbage.count() {
                 0 => Ok(()),
                 count => Err(format!("{count} packs that nobody needs are still there")),
@@ -627,4 +675,14 @@ fn a_copy_that_takes_whatever_it_finds_is_found() {
 #[test]
 fn a_copy_that_brings_names_back_is_found() {
     require_found(Mistake::BringsNamesBack);
+}
+
+#[test]
+fn an_archived_parent_is_found() {
+    require_found(Mistake::ArchivedParent);
+}
+
+#[test]
+fn a_cleanup_that_trusts_what_later_failed_is_found() {
+    require_found(Mistake::TrustsFailed);
 }

@@ -146,7 +146,7 @@ async fn remains(db: &DatabaseVault) -> Result<Remains> {
     Ok(Remains { needed: needed.finished(), condemned })
 }
 
-/// Goes through the pool by its folders, from a random one on: who never has the time for all of them gets to each in the end.
+/// Goes through the pool and the archive by their folders, from a random one on: who never has the time for all of them gets to each in the end.
 async fn free_packs(
     db: &DatabaseVault,
     needed: &NeededPacks,
@@ -154,16 +154,15 @@ async fn free_packs(
     report: &mut SweepReport,
     run: &Run,
 ) -> Result<()> {
-    let mut folders = db.store().list_names(&db.layout.pool()).await?;
+    let mut folders = below(db, db.layout.pool()).await?;
+    folders.append(&mut below(db, db.layout.archives()).await?);
     if folders.is_empty() {
         return Ok(());
     }
     let first = rand::rng().random_range(0..folders.len());
     folders.rotate_left(first);
     let old_before = began_at.checked_sub(db.grace()).unwrap_or(Timestamp::MIN);
-    let sweep_one = async |folder: String| {
-        sweep_folder(db, &format!("{}{folder}/", db.layout.pool()), needed, old_before, run).await
-    };
+    let sweep_one = async |folder: String| sweep_folder(db, &folder, needed, old_before, run).await;
     let mut swept = stream::iter(folders).map(sweep_one).buffer_unordered(SHARDS_AT_ONCE);
     while let Some(Freed { packs, bytes, is_partial }) = swept.try_next().await? {
         report.deleted_packs += packs;
@@ -171,6 +170,11 @@ async fn free_packs(
         report.is_partial |= is_partial;
     }
     Ok(())
+}
+
+async fn below(db: &DatabaseVault, prefix: String) -> Result<Vec<String>> {
+    let names = db.store().list_names(&prefix).await?;
+    Ok(names.into_iter().map(|name| format!("{prefix}{name}/")).collect())
 }
 
 #[derive(Default)]

@@ -45,9 +45,9 @@ use tokio::sync::Semaphore;
 
 use super::backup::guard::unless_stopped;
 use super::verify::verify;
-use super::{Event, Progress, Run, VerifyReport, holds};
+use super::{Event, Progress, Run, VerifyReport, holds, thaw};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{BackupId, DatabaseName, Depth, Fate, Hold, Manifest, PackId, PackList};
+use crate::model::{BackupId, DatabaseName, Depth, Fate, Hold, Manifest, PackId, PackList, Shelf, Storage};
 use crate::store;
 use crate::vault::{DatabaseVault, Motive, TombstoneState};
 
@@ -92,7 +92,7 @@ pub struct CopyReport {
 /// whatever ended it, it copies what is missing.
 ///
 /// Errors: `Conflict` for a backup that is on its way out in either place, or was deleted in the target; `Verification` when the
-/// source is damaged, and then nothing is published; `OutOfTime`; `Vault`. A copy that does not pass its verification is no error
+/// source is damaged, and then nothing is published; `Confirmation` when its rows are frozen; `OutOfTime`; `Vault`. A copy that does not pass its verification is no error
 /// but a report that says so.
 pub async fn copy(
     source: &DatabaseVault,
@@ -110,7 +110,10 @@ pub async fn copy(
     let was_there = target.has_published(id, &bytes).await?;
     let plan = match was_there {
         true => CopyPlan::default(),
-        false => copy_in_time(source, target, &manifest, bytes, run).await?,
+        false => {
+            thaw::require_readable(source, &manifest).await?;
+            copy_in_time(source, target, &manifest, bytes, run).await?
+        }
     };
     let verified = match options.verify {
         Some(depth) => Some(verify(target, id, depth, None, run).await?),
@@ -228,7 +231,7 @@ async fn plan(
     let needed = needed(manifest, &source.pack_list(manifest).await?);
     // In this order: what is named was there when the pool is listed.
     let named = named(target, &needed).await?;
-    let there = there(target, &needed).await?;
+    let there = there(target, manifest, &needed).await?;
     copy_plan(&needed, &named, &there, ground).map_err(|pack| {
         let object = target.layout.pack(&pack);
         Error::verification(format!("{object} is damaged in {}: it has another size", target.store().location()))
@@ -236,11 +239,16 @@ async fn plan(
     })
 }
 
-/// Every object of the pool that the backup needs, each once.
+/// Every pack that the backup needs, each once.
 fn needed(manifest: &Manifest, list: &PackList) -> Vec<Needed> {
-    let of_list = list.0.iter().map(|entry| Needed { pack: entry.pack, size_bytes: Some(entry.size_bytes) });
-    let itself = Needed { pack: manifest.pack_list, size_bytes: Some(manifest.pack_list_bytes) };
-    let catalogue = Needed { pack: manifest.catalogue.pack, size_bytes: None };
+    let of_list = list.0.iter().map(|entry| Needed {
+        shelf: manifest.shelf_of(entry),
+        pack: entry.pack,
+        size_bytes: Some(entry.size_bytes),
+    });
+    let in_pool = |pack, size_bytes| Needed { shelf: Shelf::Pool, pack, size_bytes };
+    let itself = in_pool(manifest.pack_list, Some(manifest.pack_list_bytes));
+    let catalogue = in_pool(manifest.catalogue.pack, None);
     let unlisted = [itself, catalogue].into_iter().filter(|needed| !list.contains(&needed.pack));
     of_list.chain(unlisted).collect()
 }
@@ -278,20 +286,29 @@ async fn named(target: &DatabaseVault, needed: &[Needed]) -> Result<HashSet<Pack
 }
 
 /// Where the packs are in the target, under whichever name.
-async fn there(target: &DatabaseVault, needed: &[Needed]) -> Result<HashMap<PackId, Vec<Found>>> {
+async fn there(target: &DatabaseVault, manifest: &Manifest, needed: &[Needed]) -> Result<HashMap<PackId, Vec<Found>>> {
     let mut there: HashMap<PackId, Vec<Found>> = needed.iter().map(|needed| (needed.pack, Vec::new())).collect();
-    let (pool, mut after) = (target.layout.pool(), None);
+    find(target, &Shelf::Pool, &mut there).await?;
+    if manifest.storage == Storage::Archive {
+        find(target, &manifest.row_shelf(), &mut there).await?;
+    }
+    Ok(there)
+}
+
+/// Goes through a shelf, page by page.
+async fn find(target: &DatabaseVault, shelf: &Shelf, there: &mut HashMap<PackId, Vec<Found>>) -> Result<()> {
+    let (prefix, mut after) = (target.layout.shelf(shelf), None);
     loop {
-        let page = target.store().list_page(&pool, after.as_deref(), PAGE).await?;
+        let page = target.store().list_page(&prefix, after.as_deref(), PAGE).await?;
         for object in &page {
-            let Some((pack, era)) = target.layout.pack_and_era_of_key(&object.key) else { continue };
-            if let Some(found) = there.get_mut(&pack) {
-                found.push(Found { era, size_bytes: object.size_bytes, modified: object.modified });
+            let Some(name) = target.layout.pack_name(&object.key) else { continue };
+            if let Some(found) = there.get_mut(&name.pack) {
+                found.push(Found { era: name.era, size_bytes: object.size_bytes, modified: object.modified });
             }
         }
         after = page.last().map(|last| last.key.clone());
         if page.len() < PAGE {
-            return Ok(there);
+            return Ok(());
         }
     }
 }
@@ -311,7 +328,7 @@ async fn transfer(source: &DatabaseVault, target: &DatabaseVault, wanted: &[Want
 async fn copy_pack(source: &DatabaseVault, target: &DatabaseVault, wanted: &Wanted, run: &Run) -> Result<()> {
     let bytes = read_pack(source, wanted).await?;
     let new_bytes = bytes.len() as u64;
-    target.put_pack_of_era(wanted.pack, wanted.era, bytes).await?;
+    target.put_pack_as(&wanted.name, bytes).await?;
     run.observer.on(&Event::Advance(Progress { expected_bytes: wanted.size_bytes, new_bytes, ..Progress::default() }));
     Ok(())
 }
@@ -319,18 +336,18 @@ async fn copy_pack(source: &DatabaseVault, target: &DatabaseVault, wanted: &Want
 /// The pack's bytes, which are those of its name.
 async fn read_pack(source: &DatabaseVault, wanted: &Wanted) -> Result<Bytes> {
     let damaged = |what: String| {
-        let object = source.layout.pack(&wanted.pack);
+        let object = source.pack_place(&wanted.name.shelf, &wanted.name.pack);
         Error::verification(format!("{object} is damaged in {}: {what}", source.store().location()))
             .hint("`lifeboat verify --depth full` says which backups there need it; they cannot be copied")
     };
-    let bytes = source.pack(&wanted.pack).await.map_err(|error| match error.kind() {
+    let bytes = source.pack(&wanted.name.shelf, &wanted.name.pack).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound => damaged("it is missing".to_owned()),
         _ => error,
     })?;
     if wanted.is_sized && bytes.len() as u64 != wanted.size_bytes {
         return Err(damaged(format!("it has {} bytes instead of {}", bytes.len(), wanted.size_bytes)));
     }
-    match store::sha256_of(&bytes).await? == wanted.pack.0 {
+    match store::sha256_of(&bytes).await? == wanted.name.pack.0 {
         true => Ok(bytes),
         false => Err(damaged("its bytes do not have its name".to_owned())),
     }

@@ -6,16 +6,18 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::era::Ground;
-use crate::model::{EraId, PackId};
+use crate::model::{EraId, PackId, Shelf};
+use crate::vault::layout::PackName;
 
-/// An object of the pool that the backup needs; its size, where the pack list tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A pack that the backup needs; its size, where the pack list tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needed {
+    pub shelf: Shelf,
     pub pack: PackId,
     pub size_bytes: Option<u64>,
 }
 
-/// An object of the target's pool.
+/// A pack of the target, where it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     pub era: Option<EraId>,
@@ -24,10 +26,9 @@ pub struct Found {
 }
 
 /// A pack that is to be copied, and the name that it gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    pub pack: PackId,
-    pub era: Option<EraId>,
+    pub name: PackName,
     /// As far as it is known before.
     pub size_bytes: u64,
     pub is_sized: bool,
@@ -54,7 +55,7 @@ pub fn copy_plan(
     ground: &Ground,
 ) -> Result<CopyPlan, PackId> {
     let mut plan = CopyPlan::default();
-    for Needed { pack, size_bytes } in needed {
+    for Needed { shelf, pack, size_bytes } in needed {
         let found = there.get(pack).map_or(&[][..], Vec::as_slice);
         let stays = |found: &&Found| named.contains(pack) || ground.covers(found.era, found.modified);
         let mut staying = found.iter().filter(stays).peekable();
@@ -67,8 +68,7 @@ pub fn copy_plan(
                 }
             }
             None => plan.wanted.push(Wanted {
-                pack: *pack,
-                era: name(found, ground),
+                name: PackName { shelf: shelf.clone(), pack: *pack, era: era(found, ground) },
                 size_bytes: size_bytes.unwrap_or_default(),
                 is_sized: size_bytes.is_some(),
             }),
@@ -77,8 +77,8 @@ pub fn copy_plan(
     Ok(plan)
 }
 
-/// The plain name, where that is new.
-fn name(found: &[Found], ground: &Ground) -> Option<EraId> {
+/// None, where the plain name is new.
+fn era(found: &[Found], ground: &Ground) -> Option<EraId> {
     let is_taken = found.iter().any(|found| found.era.is_none());
     if ground.is_young && !is_taken { None } else { Some(ground.own) }
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn plan(found: &[Found], is_named: bool, is_young: bool) -> Result<CopyPlan, PackId> {
-        let needed = [Needed { pack: PACK, size_bytes: Some(7) }];
+        let needed = [Needed { shelf: Shelf::Pool, pack: PACK, size_bytes: Some(7) }];
         let named = is_named.then_some(PACK).into_iter().collect();
         copy_plan(&needed, &named, &[(PACK, found.to_vec())].into(), &ground(is_young))
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn names(plan: Result<CopyPlan, PackId>) -> Vec<Option<EraId>> {
-        plan.unwrap().wanted.into_iter().map(|wanted| wanted.era).collect()
+        plan.unwrap().wanted.into_iter().map(|wanted| wanted.name.era).collect()
     }
 
     #[test]

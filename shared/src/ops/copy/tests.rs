@@ -133,11 +133,11 @@ async fn in_an_old_place_packs_get_names_that_never_were_and_are_found_under_the
     let plain = target.layout.pack(&second.0);
     let found = pair.keys(&plain).await;
     assert!(found.len() == 1 && !found.contains(&plain), "{found:?}");
-    let bytes = target.pack(&second.0).await.unwrap();
-    assert_eq!(bytes, pair.source.pack(&second.0).await.unwrap());
-    assert_eq!(target.pack_range(&second.0, 3..9).await.unwrap(), bytes.slice(3..9));
-    assert_eq!(target.pack_head(&second.0).await.unwrap().info.size_bytes, second.1);
-    let beyond = target.pack_range(&second.0, 0..second.1 + 1).await.unwrap_err();
+    let bytes = target.pack(&Shelf::Pool, &second.0).await.unwrap();
+    assert_eq!(bytes, pair.source.pack(&Shelf::Pool, &second.0).await.unwrap());
+    assert_eq!(target.pack_range(&Shelf::Pool, &second.0, 3..9).await.unwrap(), bytes.slice(3..9));
+    assert_eq!(target.pack_head(&Shelf::Pool, &second.0).await.unwrap().info.size_bytes, second.1);
+    let beyond = target.pack_range(&Shelf::Pool, &second.0, 0..second.1 + 1).await.unwrap_err();
     assert_eq!(beyond.kind(), ErrorKind::Verification, "{beyond}");
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::model::PackEntry;
 use crate::ops::Silent;
 use crate::ops::fixture::Backup;
+use crate::vault::layout::PackName;
 use crate::vault::pack::pack_id;
 
 /// How a copy decides what it need not bring.
@@ -25,14 +26,23 @@ pub enum Trust {
 /// A new backup at the source, which has some of the packs of all that were there before. Nothing is ever deleted there.
 pub async fn back_up(source: &DatabaseVault, at: Timestamp, mut happens: impl FnMut(u32) -> bool) -> Result<BackupId> {
     let mut backup = Backup::new(&at.to_string(), "daily");
+    let storage = if happens(20) { Storage::Archive } else { Storage::Pool };
+    if storage == Storage::Archive {
+        backup = backup.archived();
+    }
     for id in source.published().await? {
-        let list = source.pack_list(&source.manifest(&id).await?).await?;
+        let manifest = source.manifest(&id).await?;
+        if [manifest.storage, storage].contains(&Storage::Archive) {
+            continue;
+        }
+        let list = source.pack_list(&manifest).await?;
         for PackEntry { pack, size_bytes, .. } in list.0.into_iter().filter(|_| happens(25)) {
             backup = backup.sized_pack(pack, size_bytes);
         }
     }
     let bytes = Bytes::from(rand::random::<[u8; 24]>().to_vec());
-    source.put_pack(pack_id(&bytes), bytes.clone()).await?;
+    let name = PackName::plain(storage.row_shelf(backup.id()), pack_id(&bytes));
+    source.put_pack_as(&name, bytes.clone()).await?;
     Ok(backup.sized_pack(pack_id(&bytes), 24).publish(source).await)
 }
 
@@ -61,12 +71,12 @@ async fn copy_mistaken(
     let ground = era::ground(target, id, run).await?;
     let needed = needed(&manifest, &source.pack_list(&manifest).await?);
     let named = named(target, &needed).await?;
-    let there = there(target, &needed).await?;
-    for Needed { pack, .. } in needed {
+    let there = there(target, &manifest, &needed).await?;
+    for Needed { shelf, pack, .. } in needed {
         let counts = trust == Trust::Anything || named.contains(&pack);
         if !counts || there[&pack].is_empty() {
-            let bytes = source.pack(&pack).await?;
-            target.put_pack(pack, bytes).await?;
+            let bytes = source.pack(&shelf, &pack).await?;
+            target.put_pack_as(&PackName::plain(shelf, pack), bytes).await?;
         }
     }
     publish(target, id, bytes, &ground, "somebody").await

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{DatabaseName, Depth, NotRestored, Purpose, Skipped, TableName, Tally};
 use crate::ops::backup::{BackupOptions, backup};
+use crate::ops::thaw::{self, ThawPlan};
 use crate::ops::verify::verify;
 use crate::ops::{Event, Proof, RestoreReport, Run, Step};
 use crate::postgres::quote::qualified;
@@ -41,7 +42,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Carries out the plan.
 ///
-/// Errors: `Confirmation` for a plan that replaces something unless `confirmed`; `Verification` when a table does not hold
+/// Errors: `Confirmation` for a plan that replaces something unless `confirmed`, and while rows are frozen, which are asked for if
+/// the options say how; `Verification` when a table does not hold
 /// what the backup says: the target is then left marked, and what it was to replace is untouched.
 pub async fn restore(
     database: &DatabaseVault,
@@ -53,6 +55,7 @@ pub async fn restore(
         return Err(Error::confirmation(format!("this replaces database {}", plan.target))
             .hint("look at the plan (--dry-run), then confirm with --yes or by typing the name"));
     }
+    require_thawed(database, plan, run).await?;
     let begun = Instant::now();
     let mut steps = Vec::from_iter(safety_backup(database, plan, run).await?);
     if plan.action == Action::Replace {
@@ -75,6 +78,21 @@ pub async fn restore(
         not_restored,
         remarks,
     })
+}
+
+/// Nothing is begun that would wait for hours.
+async fn require_thawed(database: &DatabaseVault, plan: &RestorePlan, run: &Run) -> Result<()> {
+    let Some(ThawPlan { frost, .. }) = &plan.thaw else { return Ok(()) };
+    let internals = &plan.internals;
+    let refusal = match plan.options.thaw {
+        Some(request) if frost.frozen.objects > 0 => {
+            let (manifest, packs) = (&internals.manifest, internals.packs.as_ref());
+            thaw::ask(database, manifest, packs, request, run).await?;
+            thaw::refusal(&plan.id, &thaw::frost(database, manifest, packs).await?)
+        }
+        _ => thaw::refusal(&plan.id, frost),
+    };
+    refusal.map_or(Ok(()), Err)
 }
 
 /// Makes the database, from nothing or from where an earlier attempt stopped, and proves it.
@@ -344,6 +362,7 @@ impl<'a> Restore<'a> {
         let loading = Loading {
             database: self.database.clone(),
             key: self.plan.internals.manifest.key,
+            shelf: self.plan.internals.manifest.row_shelf(),
             target: self.target.clone(),
             settings: format!("{}; SET synchronous_commit = off; {asleep}; {more}", set_session(&settings)),
             encoding: self.plan.internals.manifest.encoding.clone(),

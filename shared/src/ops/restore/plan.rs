@@ -1,6 +1,6 @@
 //! What a restore will do, before it does any of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
@@ -10,17 +10,21 @@ use serde::Serialize;
 use super::existing::{Beside, Existing, beside, require_fillable};
 use super::finish::wanted_sequences;
 use super::record::Record;
-use super::rows::Load;
+use super::rows::{Load, TABLES_AT_ONCE};
 use super::swap::{Finished, Mark, Marked};
 use super::target::{Contents, ServerFacts, contents, facts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, DatabaseName, LargeObject, Manifest, Sequence, Skipped, TableKind, TableName, Tally,
+    BackupId, Catalogue, DatabaseName, LargeObject, Manifest, PackId, PieceRef, Sequence, Skipped, Storage, TableKind,
+    TableName, Tally,
 };
 use crate::ops::Run;
+use crate::ops::thaw::{self, ThawPlan, ThawRequest};
+use crate::plan::cost::Prices;
 use crate::plan::restore::{PostStep, SchemaPlan, Selection, plan_schema};
 use crate::plan::selection::{Pattern, any_matches, require_matches};
 use crate::plan::table_closure::TableClosure;
+use crate::plan::thaw::Frost;
 use crate::postgres::archive::{Archive, DumpId, Entry, FormatVersion, Header};
 use crate::postgres::role_names::RoleMap;
 use crate::postgres::schema_sql::{Pass, SchemaOptions};
@@ -56,6 +60,10 @@ pub struct RestoreOptions {
     pub skip_damaged: bool,
     /// Sessions that load at the same time.
     pub jobs: usize,
+    /// How to thaw rows that are frozen; `None` for not at all.
+    pub thaw: Option<ThawRequest>,
+    /// What that would cost.
+    pub prices: Prices,
 }
 
 impl RestoreOptions {
@@ -100,6 +108,8 @@ impl Default for RestoreOptions {
             pg_dump: None,
             skip_damaged: false,
             jobs: 2,
+            thaw: None,
+            prices: Prices::default(),
         }
     }
 }
@@ -157,6 +167,8 @@ pub struct RestorePlan {
     /// What of the backup is not restored, and why.
     pub left_out: Vec<Skipped>,
     pub needs_confirmation: bool,
+    /// What has to be thawed first; `null` when nothing is, or was, frozen.
+    pub thaw: Option<ThawPlan>,
     pub steps: Vec<String>,
     #[serde(skip)]
     pub(super) options: RestoreOptions,
@@ -179,6 +191,8 @@ pub(super) struct Internals {
     pub beside: Beside,
     pub schema_options: SchemaOptions,
     pub loads: Vec<Load>,
+    /// Where the rows are of an archived backup; `None` where nothing can be frozen.
+    pub packs: Option<HashSet<PackId>>,
     pub large_objects: Vec<LargeObject>,
     /// Tables and sequences that extensions make.
     pub of_extensions: BTreeSet<TableName>,
@@ -293,6 +307,8 @@ pub async fn plan(
     let of_extensions = of_extensions(&archive, &catalogue);
     let mut left_out = closure.map(|closure| left_out(&archive, &closure)).unwrap_or_default();
     left_out.append(&mut made_beside.left_out);
+    let packs = packs_of(database, &manifest, &loads).await?;
+    let thaw = thaw_plan(database, &manifest, packs.as_ref(), options).await?;
     let all_rows: Tally = loads.iter().map(|load| &load.entry.tally).sum();
     Ok(RestorePlan {
         id: id.clone(),
@@ -310,6 +326,7 @@ pub async fn plan(
         missing_extensions: missing_extensions.filter(|name| !facts.extensions_available.contains(name)).collect(),
         left_out,
         needs_confirmation: place.action == Action::Replace,
+        thaw,
         steps: steps(&place, options, &target),
         work_database: place.work_database.clone(),
         options: options.clone(),
@@ -323,6 +340,7 @@ pub async fn plan(
             beside: made_beside,
             schema_options,
             loads,
+            packs,
             large_objects,
             of_extensions,
             chosen,
@@ -334,6 +352,35 @@ pub async fn plan(
         },
         target,
     })
+}
+
+/// The packs of an archived backup that have rows of these tables. A part of an index that cannot be read names none: whoever
+/// restores around damage goes without its rows.
+async fn packs_of(database: &DatabaseVault, manifest: &Manifest, loads: &[Load]) -> Result<Option<HashSet<PackId>>> {
+    if manifest.storage == Storage::Pool {
+        return Ok(None);
+    }
+    let mut packs = HashSet::new();
+    for loads in loads.chunks(TABLES_AT_ONCE) {
+        let wanted: Vec<PieceRef> = loads.iter().flat_map(|load| &load.entry.parts).copied().collect();
+        let parts = database.index_parts(manifest.key, &wanted).await?;
+        parts.into_iter().flatten().for_each(|part| packs.extend(part.packs()));
+    }
+    Ok(Some(packs))
+}
+
+async fn thaw_plan(
+    database: &DatabaseVault,
+    manifest: &Manifest,
+    packs: Option<&HashSet<PackId>>,
+    options: &RestoreOptions,
+) -> Result<Option<ThawPlan>> {
+    let frost = thaw::frost(database, manifest, packs).await?;
+    if frost == Frost::default() {
+        return Ok(None);
+    }
+    let days = options.thaw.map_or(thaw::DEFAULT_DAYS, |request| request.days);
+    Ok(Some(ThawPlan { offers: frost.offers(days, &options.prices), frost }))
 }
 
 async fn read_schema(database: &DatabaseVault, manifest: &Manifest, catalogue: &Catalogue) -> Result<Archive> {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Chunk, IndexPart, KeyId, NotRestored, PieceRef, TableEntry, TableKind, TableName, Tally};
+use crate::model::{Chunk, IndexPart, KeyId, NotRestored, PieceRef, Shelf, TableEntry, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
 use crate::plan::batch::{MOST_TASKS, take_batch};
 use crate::postgres::copy_in::{self, write_large_object_pages, write_rows};
@@ -28,7 +28,7 @@ use crate::vault::piece::PieceKind;
 /// Plaintext in one segment: a transaction's worth of work. A loader holds two in memory.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Tables whose indexes are read at the same time.
-const TABLES_AT_ONCE: usize = 64;
+pub const TABLES_AT_ONCE: usize = 64;
 
 /// A table to load, and where its rows go.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct Load {
 pub struct Loading {
     pub database: DatabaseVault,
     pub key: KeyId,
+    /// Where the rows are.
+    pub shelf: Shelf,
     pub target: Connector,
     /// Pins a session's settings, as one query.
     pub settings: String,
@@ -328,9 +330,9 @@ async fn joined(reading: JoinHandle<Result<Vec<ReadSegment>>>) -> Result<Vec<Rea
 }
 
 async fn read_batch(shared: &Shared, batch: &[Segment]) -> Result<Vec<ReadSegment>> {
-    let Loading { database, key, skip_damaged, .. } = &shared.loading;
+    let Loading { database, key, shelf, skip_damaged, .. } = &shared.loading;
     let wanted: Vec<PieceRef> = batch.iter().flat_map(Segment::pieces).map(|(piece, _)| piece).collect();
-    let mut opened = database.pieces(*key, PieceKind::Chunk, &wanted).await?.into_iter();
+    let mut opened = database.pieces(*key, PieceKind::Chunk, shelf, &wanted).await?.into_iter();
     let mut read = Vec::with_capacity(batch.len());
     for segment in batch {
         let mut of_segment = ReadSegment::default();

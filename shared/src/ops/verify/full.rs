@@ -9,8 +9,8 @@ use futures::{StreamExt, stream};
 use super::Findings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BlockRange, Catalogue, Chunk, ContentId, Encoding, IndexPart, Manifest, PackId, PackList, PieceRef, TableEntry,
-    TableName, Tally,
+    BlockRange, Catalogue, Chunk, ContentId, Encoding, IndexPart, Manifest, PackId, PackList, PieceRef, Shelf,
+    TableEntry, TableName, Tally,
 };
 use crate::ops::{Event, Progress, Run};
 use crate::postgres::archive::Archive;
@@ -185,11 +185,13 @@ async fn rows(
     let (total_bytes, tables) = (packs.stored_bytes(), catalogue.tables.len() as u64);
     run.observer.on(&Event::Expect { total_bytes, tables });
     let keys = database.keys(manifest.key).await?;
-    let work: Vec<(PackId, Vec<Expected>)> =
-        packs.0.iter().map(|entry| (entry.pack, expected.remove(&entry.pack).unwrap_or_default())).collect();
+    let work = packs.0.iter().map(|entry| {
+        let pieces = expected.remove(&entry.pack).unwrap_or_default();
+        (manifest.shelf_of(entry), entry.pack, pieces)
+    });
     let at_once = (std::thread::available_parallelism().map_or(2, usize::from) + 1).min(PACKS_AT_ONCE);
-    let mut verdicts = stream::iter(work)
-        .map(|(pack, pieces)| verify_pack(database, Arc::clone(&keys), pack, pieces, run))
+    let mut verdicts = stream::iter(work.collect::<Vec<_>>())
+        .map(|(shelf, pack, pieces)| verify_pack(database, Arc::clone(&keys), shelf, pack, pieces, run))
         .buffer_unordered(at_once);
     let mut gathered: HashMap<PackId, PackVerdict> = HashMap::new();
     while let Some(verdict) = verdicts.next().await {
@@ -200,7 +202,8 @@ async fn rows(
         let verdict = &gathered[&entry.pack];
         if let Some(damage) = &verdict.damage {
             let hit = name_tables(catalogue, &verdict.lost);
-            findings.add(database.layout.pack(&entry.pack), format!("{damage}{hit}"), Some(entry.pack));
+            let place = database.pack_place(&manifest.shelf_of(entry), &entry.pack);
+            findings.add(place, format!("{damage}{hit}"), Some(entry.pack));
         }
     }
     Ok(())
@@ -219,12 +222,13 @@ fn name_tables(catalogue: &Catalogue, lost: &BTreeSet<usize>) -> String {
 async fn verify_pack(
     database: &DatabaseVault,
     keys: Arc<Keys>,
+    shelf: Shelf,
     pack: PackId,
     pieces: Vec<Expected>,
     run: &Run,
 ) -> Result<PackVerdict> {
     run.check("reading the packs")?;
-    let read = match database.pack(&pack).await {
+    let read = match database.pack(&shelf, &pack).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let lost = pieces.iter().map(|piece| piece.table).collect();

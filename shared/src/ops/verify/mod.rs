@@ -12,13 +12,14 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Depth, Finding, Manifest, PackId, PackList, Verdict};
-use crate::ops::{Event, Run, VerifyReport};
+use crate::ops::{Event, Run, VerifyReport, thaw};
 use crate::postgres::Connector;
 use crate::vault::DatabaseVault;
 
 /// Verifies one backup and records the verdict. [`Depth::Restore`] needs `scratch`, a server on which a database can be made.
 ///
-/// Errors: `NotFound` for no such backup, `Vault`, `OutOfTime`; damage is not an error but a report that is not `ok`.
+/// Errors: `NotFound` for no such backup, `Confirmation` for one whose rows are frozen and would have to be read, `Vault`,
+/// `OutOfTime`; damage is not an error but a report that is not `ok`.
 pub async fn verify(
     database: &DatabaseVault,
     id: &BackupId,
@@ -59,8 +60,9 @@ async fn look(
     let listed = database.pack_list(&manifest).await;
     let Some(packs) = findings.keep(&object, Some(manifest.pack_list), listed)? else { return Ok(()) };
     require_totals(&manifest, &packs, findings);
-    quick::look(database, &packs, run, findings).await?;
+    quick::look(database, &manifest, &packs, run, findings).await?;
     if depth >= Depth::Full {
+        thaw::require_readable(database, &manifest).await?;
         full::look(database, &manifest, &packs, run, findings).await?;
     }
     if depth >= Depth::Restore && findings.0.is_empty() {

@@ -6,48 +6,60 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Findings;
 use crate::error::Result;
-use crate::model::{PackEntry, PackId, PackList, PackOrigin};
+use crate::model::{Manifest, PackEntry, PackId, PackList, Shelf, Storage};
 use crate::ops::{Event, Run};
 use crate::store::list_all;
 use crate::vault::DatabaseVault;
 
 const HEADS_AT_ONCE: usize = 16;
 
-pub async fn look(database: &DatabaseVault, packs: &PackList, run: &Run, findings: &mut Findings) -> Result<()> {
+pub async fn look(
+    database: &DatabaseVault,
+    manifest: &Manifest,
+    packs: &PackList,
+    run: &Run,
+    findings: &mut Findings,
+) -> Result<()> {
     run.check("listing the vault")?;
     run.observer.on(&Event::Step { name: "packs" });
-    let objects = list_all(database.store(), &database.layout.pool()).await?;
+    let mut objects = list_all(database.store(), &database.layout.pool()).await?;
+    if manifest.storage == Storage::Archive {
+        let shelf = database.layout.shelf(&manifest.row_shelf());
+        objects.append(&mut list_all(database.store(), &shelf).await?);
+    }
     // A pack that copies brought may be there under several names: each is read by somebody.
-    let mut there: HashMap<PackId, Vec<u64>> = HashMap::new();
+    let mut there: HashMap<(Shelf, PackId), Vec<u64>> = HashMap::new();
     for object in &objects {
-        if let Some(pack) = database.layout.pack_of_key(&object.key) {
-            there.entry(pack).or_default().push(object.size_bytes);
+        if let Some(name) = database.layout.pack_name(&object.key) {
+            there.entry((name.shelf, name.pack)).or_default().push(object.size_bytes);
         }
     }
-    for PackEntry { pack, size_bytes, .. } in &packs.0 {
-        let found = there.get(pack).map_or(&[][..], Vec::as_slice);
-        let problem = match found.iter().find(|found| *found != size_bytes) {
+    for entry in &packs.0 {
+        let (shelf, size_bytes) = (manifest.shelf_of(entry), entry.size_bytes);
+        let place = database.pack_place(&shelf, &entry.pack);
+        let found = there.get(&(shelf, entry.pack)).map_or(&[][..], Vec::as_slice);
+        let problem = match found.iter().find(|found| **found != size_bytes) {
             None if found.is_empty() => "it is missing".to_owned(),
             None => continue,
             Some(found) => format!("it has {found} bytes instead of {size_bytes}"),
         };
-        findings.add(database.layout.pack(pack), problem, Some(*pack));
+        findings.add(place, problem, Some(entry.pack));
     }
     let bad = findings.packs();
-    let new = packs.0.iter().filter(|entry| entry.origin == PackOrigin::New && !bad.contains(&entry.pack));
-    let checksums: Vec<(PackId, Option<[u8; 32]>)> = stream::iter(new)
+    let new = packs.0.iter().filter(|entry| entry.origin.is_new() && !bad.contains(&entry.pack));
+    let checksums: Vec<(&PackEntry, Option<[u8; 32]>)> = stream::iter(new)
         .map(async |entry| {
             run.check("comparing checksums")?;
-            let head = database.pack_head(&entry.pack).await?;
-            Ok((entry.pack, head.sha256))
+            let head = database.pack_head(&manifest.shelf_of(entry), &entry.pack).await?;
+            Ok((entry, head.sha256))
         })
         .buffered(HEADS_AT_ONCE)
         .try_collect()
         .await?;
-    for (pack, checksum) in checksums {
-        if checksum.is_some_and(|checksum| checksum != pack.0) {
+    for (entry, checksum) in checksums {
+        if checksum.is_some_and(|checksum| checksum != entry.pack.0) {
             let problem = "the store's checksum is not its name: it was replaced".to_owned();
-            findings.add(database.layout.pack(&pack), problem, Some(pack));
+            findings.add(database.pack_place(&manifest.shelf_of(entry), &entry.pack), problem, Some(entry.pack));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::S3Store;
 use crate::aws::Failure;
 use crate::error::Error;
-use crate::store::{ObjectStore, Tries};
+use crate::store::{ObjectStore, Tries, frozen};
 
 /// What was asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(super) enum Action {
     Head,
     List,
     Delete,
+    Thaw,
 }
 
 impl Action {
@@ -23,6 +24,7 @@ impl Action {
             Self::Head => "look at",
             Self::List => "list",
             Self::Delete => "delete",
+            Self::Thaw => "thaw",
         }
     }
 
@@ -33,6 +35,7 @@ impl Action {
             Self::Get | Self::Head => "s3:GetObject",
             Self::List => "s3:ListBucket",
             Self::Delete => "s3:DeleteObject",
+            Self::Thaw => "s3:RestoreObject",
         }
     }
 }
@@ -46,6 +49,9 @@ impl S3Store {
         let no_object = failure.is("NoSuchKey") || (action == Action::Head && failure.status() == Some(404));
         if no_object {
             return self.no_such_object(key);
+        }
+        if action == Action::Get && failure.is("InvalidObjectState") {
+            return frozen(&self.location(), key);
         }
         let doing = match key {
             "" => format!("cannot {} {}", action.verb(), self.location()),
@@ -79,10 +85,10 @@ impl S3Store {
             (Some(501), Action::Put) => {
                 "this store knows no conditional writes (If-None-Match), which Lifeboat's safety rests on: use one that does"
             }
-            (Some(409), Action::Put) => "another writer was creating the same object: nothing of ours was written",
-            (Some(403), _) if failure.is("InvalidObjectState") => {
-                "the object is in an archive class: have it restored first"
+            (_, Action::Thaw) if failure.is("GlacierExpeditedRetrievalNotAvailable") => {
+                "S3 has no capacity for expedited retrievals at the moment: ask for the standard one"
             }
+            (Some(409), Action::Put) => "another writer was creating the same object: nothing of ours was written",
             (Some(400), _) if failure.is("BadDigest") || failure.is("XAmzContentChecksumMismatch") => {
                 "the bytes were changed on the way: nothing was written"
             }
@@ -108,7 +114,12 @@ impl S3Store {
                 "grant {permission} on arn:aws:s3:::{bucket}/{prefix}*, and s3:ListBucket on arn:aws:s3:::{bucket} (without it, \
                  a missing object reads as denied)"
             ),
-            Action::Put | Action::Delete => format!("grant {permission} on arn:aws:s3:::{bucket}/{prefix}*"),
+            Action::Put if failure.text().contains("s3:PutObjectTagging") => format!(
+                "archived backups are marked with a tag: grant s3:PutObjectTagging on arn:aws:s3:::{bucket}/{prefix}*"
+            ),
+            Action::Put | Action::Delete | Action::Thaw => {
+                format!("grant {permission} on arn:aws:s3:::{bucket}/{prefix}*")
+            }
         }
     }
 }

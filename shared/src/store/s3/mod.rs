@@ -13,6 +13,7 @@
 mod client;
 mod clock;
 mod explain;
+mod thaw;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -33,7 +34,9 @@ use jiff::Timestamp;
 use self::clock::StoreClock;
 use self::explain::Action;
 use super::key::{check_folder_prefix, check_key, check_prefix};
-use super::{ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Tries, beyond_the_end, is_key, no_such_object};
+use super::{
+    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, ThawTier, Tries, beyond_the_end, is_key, no_such_object,
+};
 use crate::aws::{Aws, Failure, timeouts};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,6 +46,9 @@ const BODY_ATTEMPTS: u32 = 4;
 const PAGE_KEYS: usize = 1000;
 /// The slowest upload that is given time to finish.
 const SLOWEST_UPLOAD_BYTES_PER_S: u64 = 32 * 1024;
+
+/// How objects are marked that may be frozen: rules of the bucket's lifecycle can ask for it.
+const ARCHIVE_TAG: &str = "lifeboat-storage=archive";
 
 /// Which bucket, and where it is if not where the environment says.
 #[derive(Debug, Clone, Default)]
@@ -100,12 +106,11 @@ impl ObjectStore for S3Store {
     }
 
     async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
-        check_key(key)?;
-        match self.send(key, body.clone(), sha256, tries).await {
-            Ok(()) => Ok(Put::Created),
-            Err(failure) if failure.status() == Some(412) => self.compare(key, &body, sha256).await,
-            Err(failure) => Err(self.explain_put(key, &failure, tries)),
-        }
+        self.put(key, body, sha256, tries, None).await
+    }
+
+    async fn put_archived(&self, key: &str, body: Bytes, sha256: [u8; 32]) -> Result<Put> {
+        self.put(key, body, sha256, Tries::Many, Some(ARCHIVE_TAG)).await
     }
 
     async fn get(&self, key: &str) -> Result<Bytes> {
@@ -131,15 +136,10 @@ impl ObjectStore for S3Store {
         let request = self.client.head_object().bucket(&self.bucket).key(self.full(key));
         let answer = request.checksum_mode(ChecksumMode::Enabled).send().await;
         let head = answer.map_err(|e| self.explain(Action::Head, key, &Failure::of(&e)))?;
-        Ok(ObjectHead {
-            info: self.info(
-                key,
-                head.content_length,
-                head.last_modified,
-                head.storage_class.as_ref().map(|c| c.as_str()),
-            )?,
-            sha256: head.checksum_sha256.as_deref().and_then(decoded),
-        })
+        let class = head.storage_class.as_ref().map(|class| class.as_str());
+        let info = self.info(key, head.content_length, head.last_modified, class)?;
+        let thaw = thaw::state(info.storage_class, head.restore.as_deref());
+        Ok(ObjectHead { info, sha256: head.checksum_sha256.as_deref().and_then(decoded), thaw })
     }
 
     async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
@@ -190,6 +190,10 @@ impl ObjectStore for S3Store {
         Ok(names)
     }
 
+    async fn thaw(&self, key: &str, tier: ThawTier, days: u32) -> Result<()> {
+        self.ask_for(key, tier, days).await
+    }
+
     async fn delete(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let answer = self.client.delete_object().bucket(&self.bucket).key(self.full(key)).send().await;
@@ -213,7 +217,23 @@ impl ObjectStore for S3Store {
 
 /// Writing.
 impl S3Store {
-    async fn send(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<(), Failure> {
+    async fn put(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries, tags: Option<&str>) -> Result<Put> {
+        check_key(key)?;
+        match self.send(key, body.clone(), sha256, tries, tags).await {
+            Ok(()) => Ok(Put::Created),
+            Err(failure) if failure.status() == Some(412) => self.compare(key, &body, sha256).await,
+            Err(failure) => Err(self.explain_put(key, &failure, tries)),
+        }
+    }
+
+    async fn send(
+        &self,
+        key: &str,
+        body: Bytes,
+        sha256: [u8; 32],
+        tries: Tries,
+        tags: Option<&str>,
+    ) -> Result<(), Failure> {
         let upload = Duration::from_secs(60 + body.len() as u64 / SLOWEST_UPLOAD_BYTES_PER_S);
         let mut limits = aws_sdk_s3::config::Config::builder().timeout_config(timeouts(upload));
         if tries == Tries::One {
@@ -223,6 +243,7 @@ impl S3Store {
         request
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(BASE64_STANDARD.encode(sha256))
+            .set_tagging(tags.map(str::to_owned))
             .body(ByteStream::from(body))
             .customize()
             .config_override(limits)
