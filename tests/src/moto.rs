@@ -56,6 +56,15 @@ impl Moto {
 
     /// The name of a new, empty bucket.
     pub async fn fresh_bucket(&self) -> String {
+        self.make_bucket(false).await
+    }
+
+    /// The name of a new, empty bucket with Object Lock, which locks nothing by itself.
+    pub async fn fresh_locking_bucket(&self) -> String {
+        self.make_bucket(true).await
+    }
+
+    async fn make_bucket(&self, has_object_lock: bool) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let moment = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -65,6 +74,7 @@ impl Moto {
         self.s3()
             .create_bucket()
             .bucket(&name)
+            .object_lock_enabled_for_bucket(has_object_lock)
             .send()
             .await
             .unwrap_or_else(|error| panic!("creating bucket {name}: {error:?}"));

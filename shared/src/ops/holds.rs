@@ -1,10 +1,13 @@
 //! Holds: what is held is not deleted, whatever any rule says. Each is a record, and so is its release. Neither counts before it
 //! is proven.
+//!
+//! A hold without an end is a legal hold. Where the store has such holds of its own, [`legal_hold`](super::legal_hold) mirrors it.
 
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::legal_hold;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Hold, HoldRelease};
 use crate::store::{self, Put};
@@ -68,6 +71,14 @@ pub(super) async fn hold_as(
     // It counts from here on, unless the sweep was faster.
     db.call_back(backup, motive).await?;
     require_published(db, backup).await?;
+    if until.is_none() {
+        legal_hold::put_on(db, backup).await.map_err(|error| {
+            error.context(format!(
+                "{backup} is held (hold {}), but the store's legal hold is not on all of it",
+                hold.hold
+            ))
+        })?;
+    }
     Ok(hold)
 }
 
@@ -98,6 +109,11 @@ pub async fn release(
         let named = name.map(|name| format!(" named {name:?}")).unwrap_or_default();
         return Err(Error::not_found(format!("{backup} has no hold{named} in force"))
             .hint(format!("`lifeboat show {backup}` lists its holds")));
+    }
+    if released.iter().any(|state| state.hold.until.is_none()) {
+        legal_hold::take_off(db, backup).await.map_err(|error| {
+            error.context(format!("{backup} is released, but the store's legal hold is still on some of it"))
+        })?;
     }
     Ok(released)
 }

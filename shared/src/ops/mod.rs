@@ -9,6 +9,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fixture;
 pub mod holds;
+mod legal_hold;
 pub mod list;
 mod report;
 pub mod restore;

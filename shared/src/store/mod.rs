@@ -123,6 +123,13 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
         Err(Error::bug(format!("{} freezes nothing, and cannot thaw {key}", self.location())))
     }
 
+    /// Puts the store's own legal hold on an object, so that nobody can delete its bytes, or takes it off. `false` from a
+    /// store that has none: nothing was done.
+    async fn legal_hold(&self, key: &str, is_held: bool) -> Result<bool> {
+        let _ = (key, is_held);
+        Ok(false)
+    }
+
     /// Deletes the object; deleting what is not there is not an error. Only the sweep calls this.
     async fn delete(&self, key: &str) -> Result<()>;
 

@@ -327,14 +327,16 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
 async fn verify(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
     let published = db.published().await?;
     // What matters to this mistake is that the newest pass once and then fail.
-    let (picked, good_percent) = match mistake {
-        Mistake::TrustsFailed => (world.pick_newest_first(&published), 50),
-        _ => (world.pick(&published), 85),
+    let (picked, outcomes) = match mistake {
+        Mistake::TrustsFailed => (world.pick_newest_first(&published), [true, world.happens(40)]),
+        _ => (world.pick(&published), [world.happens(85); 2]),
     };
     let Some(id) = picked.cloned() else { return Ok(()) };
-    let ok = world.happens(good_percent);
-    let at = db.vault.now().await?;
-    db.write_verdict(&Verdict { ok, at, ..fixture::verdict(&db, &id, Depth::Full) }).await
+    for ok in outcomes {
+        let at = db.vault.now().await?;
+        db.write_verdict(&Verdict { ok, at, ..fixture::verdict(&db, &id, Depth::Full) }).await?;
+    }
+    Ok(())
 }
 
 /// Backups by the names of their holds that stand and that nobody has begun to release.

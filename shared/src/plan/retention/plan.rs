@@ -14,6 +14,9 @@ use super::policy::{Policy, TierRules};
 use super::reason::{Expire, Keep};
 use crate::model::{BackupId, Depth, Purpose, Tier};
 
+/// How far the clocks of a database and of the store may differ: what is dated later is dated wrong.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
 /// What becomes of each backup of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RetentionPlan {
@@ -81,7 +84,7 @@ fn plan(
         facts,
         proof: Proof::of(&facts.verdicts, facts.damaged_since),
         is_live: is_live(facts),
-        is_future: facts.at > now,
+        is_future: facts.at > now.checked_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX),
     };
     let mut backups: Vec<Backup<'_>> = candidates.iter().map(backup).collect();
     backups.sort_by(|a, b| (b.facts.at, &b.facts.id).cmp(&(a.facts.at, &a.facts.id)));

@@ -14,6 +14,7 @@ pub(super) enum Action {
     List,
     Delete,
     Thaw,
+    Hold,
 }
 
 impl Action {
@@ -25,6 +26,7 @@ impl Action {
             Self::List => "list",
             Self::Delete => "delete",
             Self::Thaw => "thaw",
+            Self::Hold => "put a legal hold on",
         }
     }
 
@@ -36,6 +38,7 @@ impl Action {
             Self::List => "s3:ListBucket",
             Self::Delete => "s3:DeleteObject",
             Self::Thaw => "s3:RestoreObject",
+            Self::Hold => "s3:PutObjectLegalHold",
         }
     }
 }
@@ -117,7 +120,7 @@ impl S3Store {
             Action::Put if failure.text().contains("s3:PutObjectTagging") => format!(
                 "archived backups are marked with a tag: grant s3:PutObjectTagging on arn:aws:s3:::{bucket}/{prefix}*"
             ),
-            Action::Put | Action::Delete | Action::Thaw => {
+            Action::Put | Action::Delete | Action::Thaw | Action::Hold => {
                 format!("grant {permission} on arn:aws:s3:::{bucket}/{prefix}*")
             }
         }

@@ -25,7 +25,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::{ByteStream, ByteStreamError, DateTime};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, Object};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, Object, ObjectLockLegalHold, ObjectLockLegalHoldStatus};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -194,6 +194,18 @@ impl ObjectStore for S3Store {
         self.ask_for(key, tier, days).await
     }
 
+    async fn legal_hold(&self, key: &str, is_held: bool) -> Result<bool> {
+        check_key(key)?;
+        let status = if is_held { ObjectLockLegalHoldStatus::On } else { ObjectLockLegalHoldStatus::Off };
+        let hold = ObjectLockLegalHold::builder().status(status).build();
+        let request = self.client.put_object_legal_hold().bucket(&self.bucket).key(self.full(key)).legal_hold(hold);
+        match request.send().await.map_err(|e| Failure::of(&e)) {
+            Ok(_) => Ok(true),
+            Err(failure) if has_no_object_lock(&failure) => Ok(false),
+            Err(failure) => Err(self.explain(Action::Hold, key, &failure)),
+        }
+    }
+
     async fn delete(&self, key: &str) -> Result<()> {
         check_key(key)?;
         let answer = self.client.delete_object().bucket(&self.bucket).key(self.full(key)).send().await;
@@ -213,6 +225,12 @@ impl ObjectStore for S3Store {
         let now = self.clock.now();
         now.ok_or_else(|| Error::vault(format!("{} answers without a date", self.location())))
     }
+}
+
+/// Whether the bucket has none ("Bucket is missing Object Lock Configuration"), or the store has never heard of it.
+fn has_no_object_lock(failure: &Failure) -> bool {
+    let is_missing = failure.is("InvalidRequest") && failure.text().to_ascii_lowercase().contains("lock");
+    is_missing || failure.status() == Some(501)
 }
 
 /// Writing.

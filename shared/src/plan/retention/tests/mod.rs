@@ -209,7 +209,7 @@ fn an_unverified_backup_goes_after_its_time_once_others_took_its_place() {
     history[2] = history[2].clone().unverified();
     let policy = policy("daily", TierRules::last(3));
     let kept = |history: &[Candidate], now| kept_days(&plan_at(history, &policy, now));
-    assert_eq!(kept(&history, "2026-11-24T01:59:59Z"), "11-26 11-25 11-24 11-23 11-22 11-21 11-17");
+    assert_eq!(kept(&history, "2026-11-24T01:54:59Z"), "11-26 11-25 11-24 11-23 11-22 11-21 11-17");
     assert_eq!(kept(&history, "2026-11-26T12:00:00Z"), "11-26 11-25 11-24");
     assert_eq!(kept(&history[..5], "2026-11-26T12:00:00Z"), "11-19 11-18 11-17 11-16");
     let nobody_verifies: Vec<_> = history.into_iter().map(Candidate::unverified).collect();

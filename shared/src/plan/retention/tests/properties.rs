@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::BackupId;
+use crate::plan::retention::plan::CLOCK_SKEW;
 
 /// Clocks are set forward and back there, at midnight too and by half an hour, and once a whole day was left out.
 const ZONES: [&str; 6] =
@@ -167,6 +168,11 @@ impl Scene {
     }
 }
 
+/// Dated later than the clocks may differ.
+fn is_future(candidate: &Candidate, now: Timestamp) -> bool {
+    now.checked_add(CLOCK_SKEW).is_ok_and(|latest| candidate.at > latest)
+}
+
 fn is_verified(candidate: &Candidate) -> bool {
     candidate.standing == Standing::Live
         && candidate.purpose == Purpose::Backup
@@ -205,14 +211,14 @@ proptest! {
     fn the_newest_verified_stays_with_holds_and_the_future(scene in scenes()) {
         let expiring = scene.expiring();
         let verified = scene.history.iter().filter(|candidate| is_verified(candidate));
-        let newest = verified.clone().filter(|candidate| candidate.at <= scene.now).max_by_key(|candidate| age(candidate));
+        let newest = verified.clone().filter(|candidate| !is_future(candidate, scene.now)).max_by_key(|candidate| age(candidate));
         let newest_at_all = verified.max_by_key(|candidate| age(candidate));
         for kept in newest.into_iter().chain(newest_at_all) {
             prop_assert!(!expiring.contains(&kept.id));
         }
         for candidate in &scene.history {
             let is_held = candidate.holds.iter().any(|hold| hold.is_in_force(scene.now));
-            if is_held || candidate.at > scene.now || candidate.standing != Standing::Live {
+            if is_held || is_future(candidate, scene.now) || candidate.standing != Standing::Live {
                 prop_assert!(!expiring.contains(&candidate.id));
             }
         }
@@ -223,7 +229,7 @@ proptest! {
     fn what_is_not_known_to_be_good_makes_no_other_expire(scene in scenes(), which: prop::sample::Index) {
         let Some(place) = scene.live(which) else { return Ok(()) };
         let candidate = &scene.history[place];
-        if !is_verified(candidate) || candidate.at > scene.now {
+        if !is_verified(candidate) || is_future(candidate, scene.now) {
             let mut with = scene.expiring();
             with.remove(&candidate.id);
             prop_assert_eq!(with, scene.without(place).expiring());
@@ -238,7 +244,7 @@ proptest! {
         for gone in scene.history.iter().filter(is_complete).filter(|candidate| expiring.contains(&candidate.id)) {
             let stays = scene.history.iter().filter(|candidate| {
                 candidate.tier == gone.tier && is_verified(candidate) && age(candidate) > age(gone)
-                    && candidate.at <= scene.now && !expiring.contains(&candidate.id)
+                    && !is_future(candidate, scene.now) && !expiring.contains(&candidate.id)
             });
             prop_assert!(stays.count() >= scene.policy.tiers[&gone.tier].keep_at_least.get() as usize);
         }
@@ -283,10 +289,10 @@ proptest! {
     fn a_newer_backup_never_makes_an_expired_one_wanted_again(scene in scenes(), later in candidates(100), by in 0..100u32) {
         prop_assume!(scene.now < time("9000-01-01T00:00:00Z"));
         let mut history = scene.clone();
-        history.history.retain(|candidate| candidate.at <= scene.now && candidate.standing == Standing::Live);
+        history.history.retain(|candidate| !is_future(candidate, scene.now) && candidate.standing == Standing::Live);
         let mut next = history.cleaned();
         next.now += DAY * by;
-        let newer = later.into_iter().filter(|candidate| candidate.at > scene.now && candidate.standing == Standing::Live);
+        let newer = later.into_iter().filter(|candidate| is_future(candidate, scene.now) && candidate.standing == Standing::Live);
         next.history.extend(newer);
         // Nor is a hold over, which would be a newer fact.
         let wanted_again: Vec<_> = history.expiring().difference(&next.reconsidered()).cloned().collect();
@@ -350,7 +356,7 @@ proptest! {
         let kept: BTreeSet<BackupId> = scene.plan().kept().map(|decision| decision.backup.clone()).collect();
         for (tier, rules) in &scene.policy.tiers {
             let verified = || scene.history.iter().filter(|candidate| {
-                candidate.tier == *tier && candidate.at <= scene.now && is_verified(candidate)
+                candidate.tier == *tier && !is_future(candidate, scene.now) && is_verified(candidate)
             });
             let least = (rules.keep_last.max(rules.keep_at_least.get()) as usize).min(verified().count());
             prop_assert!(verified().filter(|candidate| kept.contains(&candidate.id)).count() >= least);
