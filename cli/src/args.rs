@@ -114,6 +114,8 @@ pub enum Verb {
     Release(verb::hold::ReleaseArgs),
     Pull(verb::pull::Args),
     Push(verb::push::Args),
+    Status(verb::status::Args),
+    Notify(verb::notify::Args),
     Stats(verb::stats::Args),
     Cost(verb::cost::Args),
     Completions(verb::completions::Args),

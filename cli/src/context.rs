@@ -9,6 +9,7 @@ use lifeboat::aws::{Aws, SecretReference};
 use lifeboat::config::open::{Connection, Selected};
 use lifeboat::config::{self, Config, ConfigFile, MasterKeySource};
 use lifeboat::model::{BackupId, DatabaseName, Depth};
+use lifeboat::notify::Channels;
 use lifeboat::ops::{self, Run};
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::store::{self, ObjectStore};
@@ -66,6 +67,11 @@ impl Context {
         if !self.common.quiet {
             self.screen.say(&format!("{} {text}", self.stderr().warn("warning:")));
         }
+    }
+
+    /// The channels on which people are told.
+    pub async fn channels(&self) -> Channels {
+        self.config.open_channels(&self.aws).await
     }
 
     /// Lines for people, beside the answer.

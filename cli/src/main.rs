@@ -93,6 +93,8 @@ impl Verb {
             Self::Release(args) => verb::hold::run_release(args, context).await,
             Self::Pull(args) => verb::pull::run(args, context).await,
             Self::Push(args) => verb::push::run(args, context).await,
+            Self::Status(args) => verb::status::run(args, context).await,
+            Self::Notify(args) => verb::notify::run(args, context).await,
             Self::Stats(args) => verb::stats::run(args, context).await,
             Self::Cost(args) => verb::cost::run(args, context).await,
             Self::Restore(args) => verb::restore::run(args, context).await,
@@ -109,7 +111,7 @@ impl Verb {
             Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) | Self::Cleanup(_) => true,
             Self::Pull(_) | Self::Push(_) | Self::Thaw(_) => true,
             Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) => false,
-            Self::Stats(_) | Self::Cost(_) | Self::Completions(_) => false,
+            Self::Status(_) | Self::Notify(_) | Self::Stats(_) | Self::Cost(_) | Self::Completions(_) => false,
             Self::Delete(_) | Self::Undelete(_) | Self::Hold(_) | Self::Release(_) => false,
         }
     }

@@ -7,7 +7,7 @@ use lifeboat::aws::Aws;
 use lifeboat::config::open::{Connection, Selected};
 use lifeboat::config::{self, Config, ConfigFile};
 use lifeboat::model::{BackupId, DatabaseName, Depth};
-use lifeboat::notify::Alert;
+use lifeboat::notify::{Alert, Broken, Channels, Severity, Sns};
 use lifeboat::ops;
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::store::{ObjectStore, require_create_only};
@@ -62,6 +62,23 @@ impl Deployment {
     /// Writes metrics to the log.
     pub fn measure(&self, scope: Scope<'_>, metrics: &[Metric]) {
         emit(&self.settings.stack, scope, metrics);
+    }
+
+    /// Every channel on which people are told: the stack's topic, which hears everything, and those that are configured.
+    pub async fn channels(&self) -> Channels {
+        let mut channels = self.config.open_channels(&self.aws).await;
+        if let Some(topic) = &self.settings.alert_topic {
+            match Sns::topic(&self.aws, topic).await {
+                Ok(topic) => channels.add(Severity::Info, topic),
+                Err(error) => channels.add(Severity::Info, Broken::new("sns", &error)),
+            }
+        }
+        channels
+    }
+
+    /// Which installation speaks in alerts.
+    pub fn source(&self) -> &str {
+        &self.settings.stack
     }
 
     /// Tells people something that is no failure of the function.

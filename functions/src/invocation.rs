@@ -74,6 +74,7 @@ impl Invocation {
         Alert {
             kind: kind.to_owned(),
             severity,
+            occasion: None,
             source: deployment.settings.stack.clone(),
             database,
             backup,

@@ -24,6 +24,7 @@ SHARED = {
     ("UseKms", "kms:Decrypt", "MasterKmsKeyArn"),
     ("not UseKms", "secretsmanager:GetSecretValue", "MasterKeySecretArn if HasMasterKeySecret else MasterKey"),
     ("HasSecretsKeys", "kms:Decrypt", "SecretsKeyArns"),
+    ("HasAlertSecrets", "secretsmanager:GetSecretValue", "AlertSecretArns"),
     ("", "sns:Publish", "Alerts"),
     ("", "kms:Decrypt", "AlertKey.Arn"),
     ("", "kms:GenerateDataKey", "AlertKey.Arn"),
@@ -61,7 +62,10 @@ OWN = {
         WRAPS,
         ("", "secretsmanager:GetSecretValue", "RestoreSecretArn if HasRestoreSecret else DatabaseSecretArns"),
     },
-    "Watch": set(),
+    "Watch": {
+        ("", "s3:PutObject", "vault:alerts/*"),
+        WRITES,
+    },
 }
 SCHEDULER = {
     *{("", "lambda:InvokeFunction", f"{name}Function.Arn") for name in ("Backup", "Validate", "Cleanup", "Watch")},

@@ -214,7 +214,7 @@ async fn alerts_that_cannot_be_sent_are_logged_and_counted() {
     assert_eq!(sandbox.metric("AlertFailed"), [1.0]);
     let lines = sandbox.log_lines();
     assert!(
-        lines.iter().any(|line| line["message"] == "the alert was not sent" && line["level"] == "ERROR"),
+        lines.iter().any(|line| line["message"] == "an alert was not sent" && line["level"] == "ERROR"),
         "{lines:?}"
     );
 }

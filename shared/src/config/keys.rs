@@ -12,12 +12,13 @@ use super::section::{Section, Written};
 use super::tree::{Origin, Table};
 use super::units::{parse_duration, parse_rate, parse_size};
 use super::{
-    Config, ConnectionSource, DatabaseConfig, Floor, MasterKeySource, RetentionConfig, TierConfig, TierKeep,
-    VerifyConfig,
+    Config, ConnectionSource, DatabaseConfig, EmailConfig, Floor, MasterKeySource, NotifyConfig, RetentionConfig,
+    SlackConfig, SnsConfig, TierConfig, TierKeep, VerifyConfig, WatchConfig, WebhookConfig,
 };
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Encoding, Tier};
+use crate::model::{DatabaseName, Depth, Encoding, Severity, Tier};
+use crate::notify::SmtpServer;
 use crate::ops::backup::BlockedDdl;
 use crate::plan::cost::Prices;
 use crate::plan::retention::TierRules;
@@ -105,10 +106,11 @@ pub fn config(tree: Table, variables: Variables, home: Option<&Path>) -> Result<
         time_zone: top.parsed("time_zone", time_zone)?,
         verify: verify(&mut top, home)?,
         prices: prices(&mut top)?,
+        watch: watch(&mut top)?,
+        notify: notify(&mut top, home)?,
         pg_dump: top.text("pg_dump")?.map(|written| written.resolve(expand(&written.text, home))),
         has_pg_variables: false,
     };
-    top.not_yet("notify", "no notifications are sent: watch exit codes, or remove this section")?;
     top.not_yet("drill", "no drills are run: use `lifeboat verify --depth restore`, or remove this section")?;
     top.finish()?;
     Ok(config)
@@ -249,8 +251,9 @@ fn tier(mut section: Section) -> Result<TierConfig> {
     let schedule = section.parsed("schedule", schedule)?;
     let keep = keep(&mut section)?;
     let storage = section.parsed("storage", str::parse)?.unwrap_or_default();
+    let max_age = section.parsed("max_age", parse_duration)?;
     section.finish()?;
-    Ok(TierConfig { schedule, keep, storage })
+    Ok(TierConfig { schedule, keep, storage, max_age })
 }
 
 fn keep(section: &mut Section) -> Result<TierKeep> {
@@ -317,6 +320,83 @@ fn verify(top: &mut Section, home: Option<&Path>) -> Result<VerifyConfig> {
     };
     section.finish()?;
     Ok(verify)
+}
+
+fn watch(top: &mut Section) -> Result<WatchConfig> {
+    let Some(mut section) = top.section("watch")? else { return Ok(WatchConfig::default()) };
+    let watch = WatchConfig {
+        backup_age: section.parsed("backup_age", parse_duration)?,
+        backup_age_critical: section.parsed("backup_age_critical", parse_duration)?,
+        verified_age: section.parsed("verified_age", parse_duration)?,
+        verified_age_critical: section.parsed("verified_age_critical", parse_duration)?,
+        restore_age: section.parsed("restore_age", parse_duration)?,
+        restore_age_critical: section.parsed("restore_age_critical", parse_duration)?,
+        failure_rate_percent: section.number("failure_rate_percent", 0)?,
+        duration: section.parsed("duration", parse_duration)?,
+        size_change_percent: section.number("size_change_percent", 1)?,
+        size_change_critical_percent: section.number("size_change_critical_percent", 1)?,
+        rows_lost_percent: section.number("rows_lost_percent", 0)?,
+        quota_bytes: section.parsed("quota", parse_size)?,
+        quota_percent: section.number("quota_percent", 1)?,
+        repeat_critical: section.parsed("repeat_critical", parse_duration)?,
+        repeat_warning: section.parsed("repeat_warning", parse_duration)?,
+    };
+    section.finish()?;
+    Ok(watch)
+}
+
+fn notify(top: &mut Section, home: Option<&Path>) -> Result<NotifyConfig> {
+    let Some(mut section) = top.section("notify")? else { return Ok(NotifyConfig::default()) };
+    let mut notify =
+        NotifyConfig { source: section.text("source")?.map(|written| written.text), ..NotifyConfig::default() };
+    if let Some(mut sns) = section.section("sns")? {
+        let topic = required(sns.text("topic")?, &sns, "topic")?;
+        if !topic.text.starts_with("arn:") {
+            return Err(topic.error("is not the ARN of a topic"));
+        }
+        notify.sns = Some(SnsConfig { topic: topic.text, min_severity: min_severity(&mut sns)? });
+        sns.finish()?;
+    }
+    if let Some(mut slack) = section.section("slack")? {
+        let url = required(reference(&mut slack, "url", home)?, &slack, "url")?;
+        notify.slack = Some(SlackConfig { url, min_severity: min_severity(&mut slack)? });
+        slack.finish()?;
+    }
+    if let Some(mut webhook) = section.section("webhook")? {
+        let url = required(reference(&mut webhook, "url", home)?, &webhook, "url")?;
+        let key = reference(&mut webhook, "key", home)?;
+        notify.webhook = Some(WebhookConfig { url, key, min_severity: min_severity(&mut webhook)? });
+        webhook.finish()?;
+    }
+    if let Some(mut email) = section.section("email")? {
+        let server = required(email.parsed("server", SmtpServer::parse)?, &email, "server")?;
+        let password = reference(&mut email, "password", home)?;
+        let from = required(email.text("from")?, &email, "from")?.text;
+        let to = email.list("to")?;
+        notify.email = Some(EmailConfig { server, password, from, to, min_severity: min_severity(&mut email)? });
+        email.finish()?;
+    }
+    section.finish()?;
+    Ok(notify)
+}
+
+fn min_severity(section: &mut Section) -> Result<Severity> {
+    Ok(section.parsed("min_severity", str::parse)?.unwrap_or(Severity::Warning))
+}
+
+fn required<T>(value: Option<T>, section: &Section, key: &str) -> Result<T> {
+    value.ok_or_else(|| Error::configuration(format!("{} is not configured", section.full_name(key))))
+}
+
+/// A secret, which is never written here itself.
+fn reference(section: &mut Section, key: &'static str, home: Option<&Path>) -> Result<Option<SecretReference>> {
+    let Some(written) = section.text(key)? else { return Ok(None) };
+    match written.text.parse::<SecretReference>() {
+        Ok(reference) => Ok(Some(resolved(reference, &written, home))),
+        Err(_) => Err(written.error("is not a reference to a secret").hint(
+            "write secret:NAME (Secrets Manager), env:NAME or file:PATH: it gives whoever reads it a voice here",
+        )),
+    }
 }
 
 /// What is not said costs what it does by default.

@@ -22,11 +22,14 @@ use secrecy::SecretString;
 
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Encoding, Storage, Tier};
+use crate::model::{DatabaseName, Depth, Encoding, Severity, Storage, Tier};
+use crate::notify::SmtpServer;
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::ops::cleanup::{CleanupOptions, Confirmed};
+use crate::plan::alerts::Repeats;
 use crate::plan::cost::Prices;
+use crate::plan::health::{HealthPolicy, TierHealth};
 use crate::plan::retention::guard::Limits;
 use crate::plan::retention::{Policy, Preset, TierRules};
 use crate::plan::unread::ReadPolicy;
@@ -54,6 +57,8 @@ pub struct Config {
     pub verify: VerifyConfig,
     /// What storage costs, for `cost`.
     pub prices: Prices,
+    pub watch: WatchConfig,
+    pub notify: NotifyConfig,
     /// The `pg_dump` to use; `None` looks for one.
     pub pg_dump: Option<PathBuf>,
     /// Whether `PG*` variables say which server or database is meant.
@@ -131,6 +136,8 @@ pub struct TierConfig {
     pub schedule: Option<String>,
     pub keep: TierKeep,
     pub storage: Storage,
+    /// How old its newest backup may become.
+    pub max_age: Option<Duration>,
 }
 
 /// What a tier says about its backups.
@@ -164,6 +171,70 @@ pub struct VerifyConfig {
     pub after_backup: Option<Depth>,
     /// Where `verify --depth restore` makes its scratch database; the backed-up server where nothing is said.
     pub server: Option<ConnectionSource>,
+}
+
+/// `[watch]`: thresholds of [`crate::plan::health`]. What is not said is as there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WatchConfig {
+    pub backup_age: Option<Duration>,
+    pub backup_age_critical: Option<Duration>,
+    pub verified_age: Option<Duration>,
+    pub verified_age_critical: Option<Duration>,
+    pub restore_age: Option<Duration>,
+    pub restore_age_critical: Option<Duration>,
+    pub failure_rate_percent: Option<u32>,
+    pub duration: Option<Duration>,
+    pub size_change_percent: Option<u32>,
+    pub size_change_critical_percent: Option<u32>,
+    pub rows_lost_percent: Option<u32>,
+    pub quota_bytes: Option<u64>,
+    pub quota_percent: Option<u32>,
+    pub repeat_critical: Option<Duration>,
+    pub repeat_warning: Option<Duration>,
+}
+
+/// `[notify]`: who is told, and how.
+#[derive(Debug, Clone, Default)]
+pub struct NotifyConfig {
+    /// Which installation speaks.
+    pub source: Option<String>,
+    pub sns: Option<SnsConfig>,
+    pub slack: Option<SlackConfig>,
+    pub webhook: Option<WebhookConfig>,
+    pub email: Option<EmailConfig>,
+}
+
+/// `[notify.sns]`
+#[derive(Debug, Clone)]
+pub struct SnsConfig {
+    pub topic: String,
+    pub min_severity: Severity,
+}
+
+/// `[notify.slack]`
+#[derive(Debug, Clone)]
+pub struct SlackConfig {
+    pub url: SecretReference,
+    pub min_severity: Severity,
+}
+
+/// `[notify.webhook]`
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    pub url: SecretReference,
+    /// With which messages are signed.
+    pub key: Option<SecretReference>,
+    pub min_severity: Severity,
+}
+
+/// `[notify.email]`
+#[derive(Debug, Clone)]
+pub struct EmailConfig {
+    pub server: SmtpServer,
+    pub password: Option<SecretReference>,
+    pub from: String,
+    pub to: Vec<String>,
+    pub min_severity: Severity,
 }
 
 /// A configuration file that was read.
@@ -237,6 +308,45 @@ impl Config {
         policy.partial_for = partial_for.unwrap_or(policy.partial_for);
         policy.safety_for = safety_for.unwrap_or(policy.safety_for);
         policy
+    }
+
+    /// By which thresholds a database is judged.
+    pub fn health_policy(&self, database: &DatabaseName) -> HealthPolicy {
+        let (watch, known) = (&self.watch, HealthPolicy::default());
+        let floor = self.databases.get(database).map(|database| database.floor).unwrap_or_default();
+        let tiers = self.tiers.iter().map(|(name, tier)| (name.clone(), TierHealth { max_age: tier.max_age }));
+        HealthPolicy {
+            backup_age: known.backup_age.changed(watch.backup_age, watch.backup_age_critical, |age| age * 2),
+            verified_age: known.verified_age.changed(watch.verified_age, watch.verified_age_critical, |age| age * 2),
+            restore_age: known.restore_age.changed(watch.restore_age, watch.restore_age_critical, |age| age * 4),
+            failure_rate_percent: watch.failure_rate_percent.unwrap_or(known.failure_rate_percent),
+            duration: watch.duration.unwrap_or(known.duration),
+            size_change_percent: known.size_change_percent.changed(
+                watch.size_change_percent,
+                watch.size_change_critical_percent,
+                |percent| percent.saturating_mul(2),
+            ),
+            rows_lost_percent: watch.rows_lost_percent.unwrap_or(known.rows_lost_percent),
+            quota_bytes: watch.quota_bytes.or(known.quota_bytes),
+            quota_percent: watch.quota_percent.unwrap_or(known.quota_percent),
+            tiers: tiers.collect(),
+            floor_rows: floor.rows,
+            floor_plaintext_bytes: floor.plaintext_bytes,
+        }
+    }
+
+    /// How long silence lasts while a finding stays.
+    pub fn repeats(&self) -> Repeats {
+        let known = Repeats::default();
+        Repeats {
+            critical: self.watch.repeat_critical.unwrap_or(known.critical),
+            warning: self.watch.repeat_warning.unwrap_or(known.warning),
+        }
+    }
+
+    /// Which installation speaks in alerts.
+    pub fn source(&self) -> &str {
+        self.notify.source.as_deref().unwrap_or("lifeboat")
     }
 
     /// A cleanup as it is configured.

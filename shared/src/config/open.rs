@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Config, ConnectionSource, DatabaseConfig, MasterKeySource};
+use super::{
+    Config, ConnectionSource, DatabaseConfig, EmailConfig, MasterKeySource, NotifyConfig, SlackConfig, SnsConfig,
+    WebhookConfig,
+};
 use crate::aws::Aws;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DatabaseName, Tier};
+use crate::model::{DatabaseName, Severity, Tier};
+use crate::notify::{Broken, Channel, Channels, Email, Http, Slack, SmtpServer, Sns, Webhook};
 use crate::ops::backup::BackupOptions;
 use crate::postgres::{Connector, Dsn, Environment};
 use crate::store::{self, ObjectStore};
@@ -61,6 +65,41 @@ impl Config {
         key.map_err(|error| error.context(format!("reading {source}")))
     }
 
+    /// Every channel that is configured. One that cannot be set up is there all the same, and says so on the others when
+    /// something is told.
+    pub async fn open_channels(&self, aws: &Aws) -> Channels {
+        let NotifyConfig { sns, slack, webhook, email, .. } = &self.notify;
+        let mut channels = Channels::default();
+        if let Some(SnsConfig { topic, min_severity }) = sns {
+            add(&mut channels, "sns", *min_severity, Sns::topic(aws, topic).await);
+        }
+        if let Some(SlackConfig { url, min_severity }) = slack {
+            let made = async { Ok(Slack::new(Http::new()?, aws.secret(url).await?)) };
+            add(&mut channels, "slack", *min_severity, made.await);
+        }
+        if let Some(WebhookConfig { url, key, min_severity }) = webhook {
+            let made = async {
+                let key = match key {
+                    Some(key) => Some(aws.secret(key).await?),
+                    None => None,
+                };
+                Ok(Webhook::new(Http::new()?, aws.secret(url).await?, key))
+            };
+            add(&mut channels, "webhook", *min_severity, made.await);
+        }
+        if let Some(EmailConfig { server, password, from, to, min_severity }) = email {
+            let made = async {
+                let password = match password {
+                    Some(password) => Some(aws.secret(password).await?),
+                    None => None,
+                };
+                Email::new(&SmtpServer { password, ..server.clone() }, from, to)
+            };
+            add(&mut channels, "email", *min_severity, made.await);
+        }
+        channels
+    }
+
     /// Errors: as [`open_store`](Self::open_store), [`open_master_key`](Self::open_master_key) and [`Vault::open`].
     pub async fn open_vault(&self, aws: &Aws) -> Result<Arc<Vault>> {
         let store = self.open_store(aws).await?;
@@ -112,6 +151,13 @@ impl Config {
         let elsewhere = elsewhere.filter(|_| settings.is_some() || self.databases.is_empty());
         let settings = settings.unwrap_or_default();
         Selected { name, connection: settings.connection.clone().map(Connection::Configured).or(elsewhere), settings }
+    }
+}
+
+fn add(channels: &mut Channels, name: &'static str, least: Severity, made: Result<impl Channel + 'static>) {
+    match made {
+        Ok(channel) => channels.add(least, channel),
+        Err(error) => channels.add(least, Broken::new(name, &error)),
     }
 }
 

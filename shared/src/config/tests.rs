@@ -75,11 +75,9 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one() {
 
 #[test]
 fn features_that_do_not_exist_are_not_promised() {
-    for text in ["[notify.slack]\nurl = 'secret:x'", "[drill]\nserver = 'secret:x'"] {
-        let (message, hint) = refusal(text, &[]);
-        assert!(message.contains("is not supported yet"), "{message}");
-        assert!(hint.contains("remove this"), "{hint}");
-    }
+    let (message, hint) = refusal("[drill]\nserver = 'secret:x'", &[]);
+    assert!(message.contains("is not supported yet"), "{message}");
+    assert!(hint.contains("remove this"), "{hint}");
     let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
     assert_eq!(config.not_acted_on().len(), 1);
 }
@@ -94,6 +92,46 @@ fn a_tier_is_archived_if_it_says_so() {
     assert_eq!(["monthly", "yearly", "daily"].map(storage), [Storage::Archive, Storage::Archive, Storage::Pool]);
     let (message, _) = refusal("[tiers.monthly]\nstorage = 'glacier'\n", &[]);
     assert!(message.contains("tiers.monthly.storage"), "{message}");
+}
+
+#[test]
+fn channels_name_their_secrets_and_hold_none() {
+    let text = "[notify]\nsource = 'acme'\n[notify.slack]\nurl = 'secret:alerts/slack'\nmin_severity = 'critical'\n\
+                [notify.email]\nserver = 'smtps://me@mail.example.com'\npassword = 'env:SMTP'\nfrom = 'a@example.com'\n\
+                to = ['b@example.com']\n";
+    let config = read(text, &[]).unwrap();
+    assert_eq!(config.source(), "acme");
+    assert_eq!(config.notify.slack.as_ref().map(|slack| slack.min_severity), Some(Severity::Critical));
+    let email = config.notify.email.as_ref().unwrap();
+    assert_eq!((email.server.port, email.min_severity), (465, Severity::Warning));
+    for (text, what) in [
+        (
+            "[notify.slack]\nurl = 'https://hooks.slack.com/services/T0/B0/secret'\n",
+            "notify.slack.url is not a reference",
+        ),
+        ("[notify.slack]\nmin_severity = 'warning'\n", "notify.slack.url is not configured"),
+        ("[notify.webhook]\nurl = 'env:X'\nmin_severity = 'loud'\n", "notify.webhook.min_severity"),
+        ("[notify.email]\nserver = 'smtp://me:secret@h'\nfrom = 'a@b.c'\n", "notify.email.server"),
+        ("[notify.sns]\ntopic = 'alerts'\n", "notify.sns.topic is not the ARN"),
+        ("[notify.pager]\nurl = 'env:X'\n", "`pager` in [notify]"),
+    ] {
+        let (message, hint) = refusal(text, &[]);
+        assert!(message.contains(what), "{message}");
+        assert!(!message.contains("secret@") && !hint.contains("T0/B0"), "{message} {hint}");
+    }
+}
+
+#[test]
+fn thresholds_are_those_of_the_rules_unless_something_else_is_said() {
+    let shop: DatabaseName = "shop".parse().unwrap();
+    assert_eq!(read("", &[]).unwrap().health_policy(&shop), HealthPolicy::default());
+    let text = "[watch]\nbackup_age = '90m'\nquota = '1GB'\n[tiers.hourly]\nmax_age = '90m'\n\
+                [databases.shop]\nfloor = { rows = 7 }\n";
+    let policy = read(text, &[("LIFEBOAT_WATCH__ROWS_LOST_PERCENT", "10")]).unwrap().health_policy(&shop);
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    assert_eq!((policy.backup_age.warning, policy.backup_age.critical), (minutes(90), minutes(180)));
+    assert_eq!((policy.quota_bytes, policy.floor_rows, policy.rows_lost_percent), (Some(1_000_000_000), 7, 10));
+    assert_eq!(policy.tiers[&"hourly".parse().unwrap()].max_age, Some(minutes(90)));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod index;
 mod manifest;
 mod record;
 mod rows;
+mod severity;
 mod tally;
 
 pub use catalogue::{
@@ -19,8 +20,9 @@ pub use manifest::{
     Storage, ToolVersions, Totals,
 };
 pub use record::{
-    Cause, Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone, TombstoneOutcome,
-    VaultFormat, Verdict, VerdictSummary, WrappedKey,
+    AlertRecord, AlertSent, Cause, Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone,
+    TombstoneOutcome, VaultFormat, Verdict, VerdictSummary, WrappedKey,
 };
 pub use rows::Encoding;
+pub use severity::{Occasion, Severity};
 pub use tally::{Fingerprint, Tally};

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BackupId, DatabaseName, KeyId, PackId, VaultId};
+use super::severity::{Occasion, Severity};
 use crate::error::Error;
 
 /// `format/{n}.json`: what a reader must understand, and the limits that make deleting safe.
@@ -222,4 +223,33 @@ pub struct JobResult {
     pub backup: BackupId,
     pub at: Timestamp,
     pub facts: BTreeMap<String, String>,
+}
+
+/// `alerts/{database}/{finding}/{n}.json`: somebody sets out to tell people of a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRecord {
+    pub vault: VaultId,
+    pub database: DatabaseName,
+    /// The rule, and a digest of what it is about.
+    pub finding: String,
+    pub number: u32,
+    pub occasion: Occasion,
+    pub severity: Severity,
+    pub rule: String,
+    pub about: String,
+    pub title: String,
+    pub text: String,
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// `alerts/{database}/{finding}/{n}.sent.json`: it arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertSent {
+    pub vault: VaultId,
+    pub database: DatabaseName,
+    pub finding: String,
+    pub number: u32,
+    pub channels: Vec<String>,
+    pub at: Timestamp,
 }

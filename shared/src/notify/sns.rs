@@ -1,13 +1,15 @@
 //! Alerts to an SNS topic. E-mail subscribers read a page, all others get the alert as JSON; the attributes `severity`, `kind`
 //! and `database` are there for filter policies.
 
+use async_trait::async_trait;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
 
-use super::Alert;
+use super::{Alert, Channel};
 use crate::aws::{Aws, Failure, require_region};
 use crate::error::{Error, Result};
+use crate::model::Occasion;
 
 /// SNS takes no more, and only printable ASCII.
 const MAX_SUBJECT_CHARS: usize = 100;
@@ -33,8 +35,24 @@ impl Sns {
         Ok(Self { client: Client::from_conf(builder.build()), topic: arn.to_owned() })
     }
 
-    /// Errors: `Configuration` when the topic refuses us, `Vault` (worth a retry) when SNS could not be asked.
-    pub async fn publish(&self, alert: &Alert) -> Result<()> {
+    fn explain(&self, failure: &Failure) -> Error {
+        failure.explain(&format!("cannot publish to the topic {}", self.topic), "SNS", |failure| {
+            let hint = match failure.is_denied() {
+                true => "grant sns:Publish on it, and kms:GenerateDataKey and kms:Decrypt on its key",
+                false => "check the topic's ARN",
+            };
+            Some(hint.to_owned())
+        })
+    }
+}
+
+#[async_trait]
+impl Channel for Sns {
+    fn name(&self) -> &str {
+        "sns"
+    }
+
+    async fn send(&self, alert: &Alert) -> Result<()> {
         let request = self
             .client
             .publish()
@@ -51,16 +69,6 @@ impl Sns {
         let answer = request.send().await;
         answer.map(drop).map_err(|error| self.explain(&Failure::of(&error)))
     }
-
-    fn explain(&self, failure: &Failure) -> Error {
-        failure.explain(&format!("cannot publish to the topic {}", self.topic), "SNS", |failure| {
-            let hint = match failure.is_denied() {
-                true => "grant sns:Publish on it, and kms:GenerateDataKey and kms:Decrypt on its key",
-                false => "check the topic's ARN",
-            };
-            Some(hint.to_owned())
-        })
-    }
 }
 
 fn text(value: &str) -> MessageAttributeValue {
@@ -70,7 +78,10 @@ fn text(value: &str) -> MessageAttributeValue {
 
 /// One line of ASCII that says how bad it is, and for whom.
 fn subject(alert: &Alert) -> String {
-    let severity = alert.severity.as_str().to_uppercase();
+    let severity = match alert.occasion {
+        Some(Occasion::Resolved) => "RESOLVED".to_owned(),
+        _ => alert.severity.as_str().to_uppercase(),
+    };
     let line = format!("[{severity}] {}: {}", alert.source, alert.title);
     let plain = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     let line: String = line.chars().map(plain).collect();
@@ -101,6 +112,7 @@ mod tests {
         Alert {
             kind: "backup_failed".to_owned(),
             severity: Severity::Critical,
+            occasion: None,
             source: "lifeboat".to_owned(),
             database: Some("shop".parse().unwrap()),
             backup: None,

@@ -135,7 +135,7 @@ impl Backup {
             pack_list_bytes: list.len() as u64,
             key: db.current_keys().id,
             wrapped_key: WrappedKey::Master { sealed: String::new() },
-            tools: ToolVersions { lifeboat: "0".to_owned(), pg_dump: "0".to_owned() },
+            tools: ToolVersions { lifeboat: "0".to_owned(), pg_dump: "pg_dump (PostgreSQL) 17.2".to_owned() },
         })
     }
 }

@@ -15,8 +15,10 @@ mod report;
 pub mod restore;
 pub mod show;
 mod stats;
+mod status;
 pub mod thaw;
 pub mod verify;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ pub use list::{ListFilter, Listing, list};
 pub use report::{BackupReport, BackupSummary, LastVerdict, Proof, RestoreReport, Step, VerifyReport};
 pub use show::{BackupDetails, show};
 pub use stats::{DatabaseStats, stats};
+pub use status::{Status, status};
 
 /// What every operation gets from whoever started it.
 #[derive(Clone)]

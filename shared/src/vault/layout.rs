@@ -12,6 +12,19 @@ pub fn format(number: u32) -> String {
     format!("{FORMATS}{number}.json")
 }
 
+/// What people were told of a database's findings.
+pub fn alerts(database: &DatabaseName) -> String {
+    format!("alerts/{database}/")
+}
+
+pub fn alert(database: &DatabaseName, finding: &str, number: u32) -> String {
+    format!("{}{finding}/{number}.json", alerts(database))
+}
+
+pub fn alert_sent(database: &DatabaseName, finding: &str, number: u32) -> String {
+    format!("{}{finding}/{number}.sent.json", alerts(database))
+}
+
 /// One of the names that a pack can have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackName {
@@ -143,6 +156,10 @@ impl Layout {
 
     pub fn tombstone_outcome(&self, backup: &BackupId, number: u32) -> String {
         format!("{}{number}.outcome.json", self.tombstones(backup))
+    }
+
+    pub fn jobs(&self) -> String {
+        format!("{}jobs/", self.root)
     }
 
     pub fn job(&self, job: &str) -> String {

@@ -13,6 +13,7 @@
 //! id. Names in a listing say where to look, never what is true. A backup exists when its manifest exists; the manifest is
 //! written last.
 
+mod alerts;
 mod database;
 mod keyring;
 pub mod keys;
@@ -38,6 +39,7 @@ use keys::{Keys, MasterKey, Place, SecretKey};
 use layout::Layout;
 use record::Unverified;
 
+pub use alerts::LastAlert;
 pub use database::DatabaseVault;
 pub use tombstone::{FoundTombstone, Motive, TombstoneState};
 
