@@ -1,5 +1,6 @@
 //! What every verb works with: the configuration with the flags laid over it, and the way to what it names.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use jiff::Timestamp;
 use lifeboat::aws::{Aws, SecretReference};
 use lifeboat::config::open::{Connection, Selected};
 use lifeboat::config::{self, Config, ConfigFile, MasterKeySource};
-use lifeboat::model::{BackupId, DatabaseName, Depth};
+use lifeboat::model::{BackupId, DatabaseName, Depth, Purpose};
 use lifeboat::notify::Channels;
-use lifeboat::ops::{self, Run};
+use lifeboat::ops::{self, ListFilter, Run};
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::store::{self, ObjectStore};
 use lifeboat::vault::{DatabaseVault, Vault};
@@ -179,6 +180,35 @@ impl Context {
             None => self.databases_to_search(vault, name).await?,
         };
         ops::list::find(vault, &databases, name).await
+    }
+
+    /// The newest complete backup that has all of these tags.
+    ///
+    /// Errors: `NotFound`; `Verification` when a record is damaged that might be a newer one's.
+    pub async fn find_tagged(
+        &self,
+        vault: &Arc<Vault>,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(DatabaseVault, BackupId)> {
+        let named: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let databases = match self.named_database()? {
+            Some(named) => vec![named],
+            None => self.databases_to_search(vault, "latest").await?,
+        };
+        let [database] = databases.as_slice() else {
+            return Err(Error::not_found("the vault has no backup"));
+        };
+        let listing = ops::list(vault, Some(database), &ListFilter { tags, ..ListFilter::default() }).await?;
+        if let Some(problem) = listing.problems.first() {
+            return Err(Error::verification(format!("{}: {}", problem.object, problem.problem))
+                .hint("name the backup by its id: `lifeboat list` shows them"));
+        }
+        let newest = listing.backups.into_iter().find(|backup| backup.purpose == Purpose::Backup);
+        let newest = newest.ok_or_else(|| {
+            Error::not_found(format!("{database} has no complete backup with the tag {}", named.join(", ")))
+                .hint("`lifeboat list` shows what is there")
+        })?;
+        Ok((vault.database(database).await?, newest.id))
     }
 
     async fn databases_to_search(&self, vault: &Arc<Vault>, name: &str) -> Result<Vec<DatabaseName>> {

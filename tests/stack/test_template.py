@@ -51,6 +51,8 @@ OWN = {
     "Cleanup": {
         ("", "s3:PutObject", "vault:databases/*/tombstones/*"),
         ("", "s3:DeleteObject", "vault:databases/*/backups/*"),
+        ("", "s3:GetObjectRetention", "vault:databases/*/backups/*"),
+        ("", "s3:GetObjectLegalHold", "vault:databases/*/backups/*"),
         ("", "s3:DeleteObject", "vault:databases/*/pool/*"),
         ("", "s3:DeleteObject", "vault:databases/*/archive/*"),
         WRITES,

@@ -142,6 +142,11 @@ fn swept(sweep: &SweepReport) -> String {
             human::time(first)
         );
     }
+    if let Some(last) = sweep.locked.iter().map(|locked| locked.until).max() {
+        let until = if last == Timestamp::MAX { "they are released".to_owned() } else { human::time(last) };
+        let locked = human::counted(sweep.locked.len() as u64, "backup");
+        text += &format!("{locked} would be deleted, but the store locks them until {until}\n");
+    }
     if sweep.is_partial {
         text += "time ran out before everything was looked at: the next cleanup goes on\n";
     }

@@ -24,6 +24,7 @@ use crate::paint::{Paint, number, text};
   lifeboat restore latest                       into a new database beside the original
   lifeboat restore latest --dry-run             what would be done
   lifeboat restore latest --into shop --clean   replaces shop, after a safety backup of it
+  lifeboat restore latest --tag migration=42 --into shop --clean --yes
   lifeboat restore 20261121T02 --server postgres://postgres@staging/postgres --no-owner
   lifeboat restore latest --table orders --table order_items --into rescue
   lifeboat restore latest --table orders --into shop --into-schema yesterday
@@ -35,6 +36,10 @@ off goes on when it is started again.")]
 pub struct Args {
     /// The backup: its id, an unambiguous beginning of it, or `latest`
     id: String,
+
+    /// With `latest`: the newest that has this tag; may be repeated
+    #[arg(long = "tag", value_name = "K=V", value_parser = key_value)]
+    tags: Vec<(String, String)>,
 
     /// The database to restore into [default: a new one, named after the original and the backup's time]
     #[arg(long, value_name = "NAME")]
@@ -112,7 +117,13 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let run = context.run(args.deadline)?;
     let vault = context.vault().await?;
-    let (database, id) = context.find_backup(&vault, &args.id).await?;
+    let (database, id) = match (args.tags.is_empty(), args.id.as_str()) {
+        (true, id) => context.find_backup(&vault, id).await?,
+        (false, "latest") => context.find_tagged(&vault, args.tags.iter().cloned().collect()).await?,
+        (false, _) => {
+            return Err(Error::usage("--tag chooses among the newest: say `latest`, or the id without --tag"));
+        }
+    };
     let server = context.server(args.server.as_deref(), None, &database.name).await?;
     let (dry_run, yes) = (args.dry_run, args.yes);
     let configured_jobs = context.config.databases.get(&database.name).and_then(|configured| configured.jobs);

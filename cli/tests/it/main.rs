@@ -6,6 +6,7 @@ mod cost;
 mod exit_codes;
 mod help;
 mod notify;
+mod runbooks;
 mod secrets;
 mod shell;
 mod signals;

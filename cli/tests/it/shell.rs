@@ -43,6 +43,10 @@ impl Shell {
         self.variables.insert(name.to_owned(), value.into());
     }
 
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
     /// A path in its home, which is the working directory, too.
     pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)

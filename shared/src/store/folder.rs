@@ -115,7 +115,7 @@ impl ObjectStore for FolderStore {
         check_key(key)?;
         let key = key.to_owned();
         self.run(move |folder| match folder.info(&key)? {
-            Some(info) => Ok(ObjectHead { info, sha256: None, thaw: Thaw::NotNeeded }),
+            Some(info) => Ok(ObjectHead { info, sha256: None, thaw: Thaw::NotNeeded, locked_until: None }),
             None => Err(folder.missing(&key)),
         })
         .await

@@ -31,6 +31,7 @@ struct Stored {
     modified: Timestamp,
     class: StorageClass,
     thawed: Option<Thawed>,
+    locked_until: Option<Timestamp>,
 }
 
 /// When a frozen object can be read.
@@ -69,6 +70,13 @@ impl MemoryStore {
             .iter_mut()
             .filter(|(key, _)| key.starts_with(prefix))
             .for_each(|(_, stored)| stored.class = class);
+    }
+
+    /// Locks everything below `prefix`, as a bucket with Object Lock would.
+    pub fn lock(&self, prefix: &str, until: Timestamp) {
+        let mut state = self.state();
+        let locked = state.objects.iter_mut().filter(|(key, _)| key.starts_with(prefix));
+        locked.for_each(|(_, stored)| stored.locked_until = Some(until));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,7 +158,7 @@ impl ObjectStore for MemoryStore {
             return Err(Error::vault(format!("cannot create {key}: {other} exists")));
         }
         let modified = state.now();
-        let stored = Stored { body, sha256, modified, class: StorageClass::Local, thawed: None };
+        let stored = Stored { body, sha256, modified, class: StorageClass::Local, thawed: None, locked_until: None };
         state.objects.insert(key.to_owned(), stored);
         Ok(Put::Created)
     }
@@ -171,7 +179,12 @@ impl ObjectStore for MemoryStore {
 
     async fn head(&self, key: &str) -> Result<ObjectHead> {
         self.look(key, |stored, now| {
-            Ok(ObjectHead { info: info(key, stored), sha256: Some(stored.sha256), thaw: stored.thaw(now) })
+            Ok(ObjectHead {
+                info: info(key, stored),
+                sha256: Some(stored.sha256),
+                thaw: stored.thaw(now),
+                locked_until: stored.locked_until,
+            })
         })
     }
 

@@ -73,6 +73,8 @@ pub struct ObjectHead {
     /// SHA-256 as the store knows it. The folder store has none: `None` means "read it to know".
     pub sha256: Option<[u8; 32]>,
     pub thaw: Thaw,
+    /// Until then the store lets nobody delete these bytes; the end of time for a hold without an end.
+    pub locked_until: Option<Timestamp>,
 }
 
 /// An object store: a flat, ordered map from keys to immutable bytes.

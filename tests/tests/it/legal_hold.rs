@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::ErrorKind;
 use lifeboat::aws::Aws;
@@ -63,6 +64,8 @@ async fn a_hold_without_an_end_is_on_all_that_a_backup_needs_until_nobody_holds_
     assert_eq!(held(&s3, &bucket, &db).await, BTreeSet::new(), "only a hold without an end is a legal one");
     hold(&db, &first, None, WHY).await.unwrap();
     assert_eq!(held(&s3, &bucket, &db).await, of_first);
+    let manifest = db.layout.manifest(&first);
+    assert_eq!(db.store().head(&manifest).await.unwrap().locked_until, Some(Timestamp::MAX));
     let version = s3.head_object().bucket(&bucket).key(of_first.first().unwrap()).send().await.unwrap();
     let delete = s3.delete_object().bucket(&bucket).key(of_first.first().unwrap());
     assert!(delete.set_version_id(version.version_id).send().await.is_err(), "not even the owner deletes it");
@@ -75,6 +78,21 @@ async fn a_hold_without_an_end_is_on_all_that_a_backup_needs_until_nobody_holds_
     assert_eq!(held(&s3, &bucket, &db).await, of_second, "another hold stands");
     release(&db, &second, None, WHY).await.unwrap();
     assert_eq!(held(&s3, &bucket, &db).await, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_retention_is_read_from_the_store() {
+    let moto = Bed::get().moto().await;
+    let (s3, bucket) = (moto.s3(), moto.fresh_locking_bucket().await);
+    let end = Timestamp::from_second(Timestamp::now().as_second() + 86_400).unwrap();
+    let until = aws_sdk_s3::primitives::DateTime::from_secs(end.as_second());
+    let rule =
+        ObjectLockRetention::builder().mode(ObjectLockRetentionMode::Governance).retain_until_date(until).build();
+    let rig = rig_in(&bucket).await;
+    let key = "format/1.json";
+    assert_eq!(rig.vault.store.head(key).await.unwrap().locked_until, None);
+    s3.put_object_retention().bucket(&bucket).key(key).retention(rule).send().await.unwrap();
+    assert_eq!(rig.vault.store.head(key).await.unwrap().locked_until, Some(end));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,8 @@ pub struct SweepReport {
     pub freed_bytes: u64,
     /// Backups on their way out, and from when on they can be deleted.
     pub waiting: Vec<Waiting>,
+    /// Backups that would be deleted, but the store locks them: until when.
+    pub locked: Vec<Waiting>,
     /// Time ran out before everything was looked at; the next sweep goes on.
     pub is_partial: bool,
 }
@@ -62,7 +64,8 @@ pub async fn sweep(db: &DatabaseVault, facts: &Facts, reconsidered: &RetentionPl
         return Ok(report);
     }
     report.waiting = decide(db, facts, reconsidered, began_at, &mut report, run).await?;
-    let Remains { needed, condemned } = remains(db).await?;
+    let Remains { needed, condemned, locked } = remains(db, began_at).await?;
+    report.locked = locked;
     for id in condemned {
         if is_out_of_time(run, &mut report) {
             return Ok(report);
@@ -116,18 +119,21 @@ async fn decide(
 /// What is left of the database.
 struct Remains {
     needed: NeededPacks,
-    /// Their manifests are still there.
+    /// Their manifests are still there, and can be deleted.
     condemned: Vec<BackupId>,
+    locked: Vec<Waiting>,
 }
 
-async fn remains(db: &DatabaseVault) -> Result<Remains> {
+async fn remains(db: &DatabaseVault, now: Timestamp) -> Result<Remains> {
     let published = db.published().await?;
     let tombstones = db.tombstones_of(&published).await?;
     let is_condemned = |id: &BackupId| {
         let condemned = TombstoneState::Decided(Fate::Condemned);
         tombstones.iter().any(|tombstone| tombstone.backup == *id && tombstone.state == condemned)
     };
-    let (condemned, staying): (Vec<BackupId>, Vec<BackupId>) = published.into_iter().partition(is_condemned);
+    let (condemned, mut staying): (Vec<BackupId>, Vec<BackupId>) = published.into_iter().partition(is_condemned);
+    let (condemned, locked) = unlocked(db, condemned, now).await?;
+    staying.extend(locked.iter().map(|locked| locked.backup.clone()));
     let read = async |id: BackupId| {
         let manifest = db.manifest(&id).await;
         let Some(manifest) = unless_swept(db, &id, manifest).await? else { return Ok(None) };
@@ -143,7 +149,31 @@ async fn remains(db: &DatabaseVault) -> Result<Remains> {
         needed.add(&manifest.pack_list);
         needed.add(&manifest.catalogue.pack);
     }
-    Ok(Remains { needed: needed.finished(), condemned })
+    Ok(Remains { needed: needed.finished(), condemned, locked })
+}
+
+/// What the store locks is left alone, with all that it needs, until its time is over: a deletion would only hide it. Its packs
+/// are older than its manifest, so a lock of so many days on everything ends for them before.
+async fn unlocked(
+    db: &DatabaseVault,
+    condemned: Vec<BackupId>,
+    now: Timestamp,
+) -> Result<(Vec<BackupId>, Vec<Waiting>)> {
+    let look = async |id: BackupId| match db.store().head(&db.layout.manifest(&id)).await {
+        Ok(head) => Ok(Some((id, head.locked_until.filter(|until| *until > now)))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let seen: Vec<Option<(BackupId, Option<Timestamp>)>> =
+        stream::iter(condemned).map(look).buffered(READS_AT_ONCE).try_collect().await?;
+    let (mut free, mut locked) = (Vec::new(), Vec::new());
+    for (backup, until) in seen.into_iter().flatten() {
+        match until {
+            Some(until) => locked.push(Waiting { backup, until }),
+            None => free.push(backup),
+        }
+    }
+    Ok((free, locked))
 }
 
 /// Goes through the pool and the archive by their folders, from a random one on: who never has the time for all of them gets to each in the end.

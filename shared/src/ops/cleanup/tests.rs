@@ -83,6 +83,26 @@ fn expiring(report: &CleanupReport) -> Vec<BackupId> {
 }
 
 #[tokio::test]
+async fn what_the_store_locks_stays_whole_until_its_time_is_over() {
+    let mut rig = Rig::new().await;
+    let (first, second) = (rig.backup().await, rig.backup().await);
+    let until = rig.db.vault.now().await.unwrap() + SignedDuration::from_hours(30 * 24);
+    rig.store.lock(&rig.db.layout.manifest(&first), until);
+    delete(&rig.db, &first, false, WHY).await.unwrap();
+    rig.store.advance(SignedDuration::from_hours(80));
+    let swept = rig.clean_up(&Rig::options(9)).await.unwrap().sweep;
+    assert_eq!((swept.locked, swept.deleted_backups), (vec![Waiting { backup: first.clone(), until }], vec![]));
+    let manifest = rig.db.manifest(&first).await.unwrap();
+    for entry in rig.db.pack_list(&manifest).await.unwrap().0 {
+        rig.store.head(&rig.db.layout.pack(&entry.pack)).await.unwrap();
+    }
+    rig.store.advance(SignedDuration::from_hours(30 * 24));
+    let swept = rig.clean_up(&Rig::options(9)).await.unwrap().sweep;
+    assert_eq!((swept.locked, swept.deleted_backups), (vec![], vec![first]));
+    assert_eq!(rig.db.published().await.unwrap(), [second]);
+}
+
+#[tokio::test]
 async fn what_no_rule_wants_is_let_go_and_after_the_grace_time_deleted_with_what_only_it_needs() {
     let mut rig = Rig::new().await;
     let (old, new) = (rig.backup().await, rig.backup().await);

@@ -139,7 +139,11 @@ impl ObjectStore for S3Store {
         let class = head.storage_class.as_ref().map(|class| class.as_str());
         let info = self.info(key, head.content_length, head.last_modified, class)?;
         let thaw = thaw::state(info.storage_class, head.restore.as_deref());
-        Ok(ObjectHead { info, sha256: head.checksum_sha256.as_deref().and_then(decoded), thaw })
+        // Told to whoever has the rights to know: s3:GetObjectRetention, s3:GetObjectLegalHold.
+        let is_held = head.object_lock_legal_hold_status == Some(ObjectLockLegalHoldStatus::On);
+        let retained_until = head.object_lock_retain_until_date.as_ref().and_then(clock::timestamp);
+        let locked_until = if is_held { Some(Timestamp::MAX) } else { retained_until };
+        Ok(ObjectHead { info, sha256: head.checksum_sha256.as_deref().and_then(decoded), thaw, locked_until })
     }
 
     async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
