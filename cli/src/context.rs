@@ -70,9 +70,15 @@ impl Context {
         }
     }
 
-    /// The channels on which people are told.
-    pub async fn channels(&self) -> Channels {
-        self.config.open_channels(&self.aws).await
+    /// The channels on which people are told. Errors: `Configuration` when there is none.
+    pub async fn channels(&self) -> Result<Channels> {
+        let channels = self.config.open_channels(&self.aws).await;
+        match channels.is_empty() {
+            false => Ok(channels),
+            true => Err(Error::configuration("nobody can be told: no channel is configured").hint(
+                "write a section [notify.slack], .webhook, .email or .sns, and try it with `lifeboat notify test`",
+            )),
+        }
     }
 
     /// Lines for people, beside the answer.
@@ -175,10 +181,7 @@ impl Context {
 
     /// The backup that `name` means, in the database that `--database` names or in any.
     pub async fn find_backup(&self, vault: &Arc<Vault>, name: &str) -> Result<(DatabaseVault, BackupId)> {
-        let databases = match self.named_database()? {
-            Some(named) => vec![named],
-            None => self.databases_to_search(vault, name).await?,
-        };
+        let databases = self.databases_to_search(vault, name).await?;
         ops::list::find(vault, &databases, name).await
     }
 
@@ -191,10 +194,7 @@ impl Context {
         tags: BTreeMap<String, String>,
     ) -> Result<(DatabaseVault, BackupId)> {
         let named: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let databases = match self.named_database()? {
-            Some(named) => vec![named],
-            None => self.databases_to_search(vault, "latest").await?,
-        };
+        let databases = self.databases_to_search(vault, "latest").await?;
         let [database] = databases.as_slice() else {
             return Err(Error::not_found("the vault has no backup"));
         };
@@ -212,6 +212,9 @@ impl Context {
     }
 
     async fn databases_to_search(&self, vault: &Arc<Vault>, name: &str) -> Result<Vec<DatabaseName>> {
+        if let Some(named) = self.named_database()? {
+            return Ok(vec![named]);
+        }
         let databases = vault.databases().await?;
         if name != "latest" || databases.len() < 2 {
             return Ok(databases);

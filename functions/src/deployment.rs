@@ -7,7 +7,7 @@ use lifeboat::aws::Aws;
 use lifeboat::config::open::{Connection, Selected};
 use lifeboat::config::{self, Config, ConfigFile};
 use lifeboat::model::{BackupId, DatabaseName, Depth};
-use lifeboat::notify::{Alert, Broken, Channels, Severity, Sns};
+use lifeboat::notify::{Alert, Channels, Severity, Sns};
 use lifeboat::ops;
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::store::{ObjectStore, require_create_only};
@@ -68,10 +68,7 @@ impl Deployment {
     pub async fn channels(&self) -> Channels {
         let mut channels = self.config.open_channels(&self.aws).await;
         if let Some(topic) = &self.settings.alert_topic {
-            match Sns::topic(&self.aws, topic).await {
-                Ok(topic) => channels.add(Severity::Info, topic),
-                Err(error) => channels.add(Severity::Info, Broken::new("sns", &error)),
-            }
+            channels.add_made("sns", Severity::Info, Sns::topic(&self.aws, topic).await);
         }
         channels
     }

@@ -15,7 +15,7 @@ use lifeboat::vault::Vault;
 use lifeboat::{Error, Result};
 use std::sync::Arc;
 
-use super::show::skipped;
+use super::show::{skipped, storage_fact};
 use super::verify::findings;
 use crate::answer::Answer;
 use crate::args::{DEPTHS, duration, key_value, parsed, rate};
@@ -220,9 +220,7 @@ fn page(report: &BackupReport, paint: Paint) -> String {
         ("new", human::bytes(backup.new_bytes)),
         ("took", human::duration_ms(backup.duration_ms)),
     ];
-    if backup.storage == Storage::Archive {
-        facts.push(("storage", "archive: shared with no other backup".to_owned()));
-    }
+    facts.extend(storage_fact(backup.storage));
     if report.unread_chunks > 0 {
         facts.push(("unread", format!("{}, unchanged", human::counted(report.unread_chunks, "chunk"))));
     }

@@ -42,12 +42,7 @@ struct Failed {
 
 pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let What::Test = args.what;
-    let channels = context.channels().await;
-    if channels.is_empty() {
-        return Err(Error::configuration("no channel is configured")
-            .hint("write a section [notify.slack], .webhook, .email or .sns"));
-    }
-    let delivery = channels.tell(&test_alert(context)).await;
+    let delivery = context.channels().await?.tell(&test_alert(context)).await;
     let failed = delivery.failed.iter().map(|(channel, error)| Failed {
         channel: channel.clone(),
         problem: error.message(),

@@ -82,9 +82,7 @@ fn facts(details: &BackupDetails, paint: Paint) -> Vec<(&'static str, String)> {
     if let Some(replayed_at) = source.replayed_at {
         facts.push(("data as of", human::time(replayed_at)));
     }
-    if backup.storage == Storage::Archive {
-        facts.push(("storage", "archive: shared with no other backup".to_owned()));
-    }
+    facts.extend(storage_fact(backup.storage));
     facts.extend(frost_facts(&details.frost));
     if let Some(parent) = &details.parent {
         facts.push(("builds on", parent.to_string()));
@@ -97,6 +95,11 @@ fn facts(details: &BackupDetails, paint: Paint) -> Vec<(&'static str, String)> {
     facts.extend(list(details.roles.iter().map(|r| r.name.clone()).collect()).map(|roles| ("roles", roles)));
     facts.push(("tools", format!("lifeboat {}, pg_dump {}", details.tools.lifeboat, details.tools.pg_dump)));
     facts
+}
+
+/// Of a backup that is kept apart.
+pub fn storage_fact(storage: Storage) -> Option<(&'static str, String)> {
+    (storage == Storage::Archive).then(|| ("storage", "archive: shared with no other backup".to_owned()))
 }
 
 fn tables(tables: &[TableDetails], paint: Paint) -> String {

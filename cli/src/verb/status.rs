@@ -69,11 +69,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
 
 /// Each finding once when it comes, by schedule while it stays, once when it is over: run it hourly, from cron.
 async fn tell(vault: &Vault, status: &Status, context: &Context) -> Result<()> {
-    let channels = context.channels().await;
-    if channels.is_empty() {
-        return Err(Error::configuration("--notify has nobody to tell: no channel is configured")
-            .hint("write a section [notify.slack], .webhook, .email or .sns, and try it with `lifeboat notify test`"));
-    }
+    let channels = context.channels().await?;
     let (source, repeats) = (context.config.source(), context.config.repeats());
     let told =
         watch::tell(vault, status, &Telling { source, repeats, channels: &channels }, &context.run(None)?).await?;

@@ -8,10 +8,10 @@ use super::{
     Config, ConnectionSource, DatabaseConfig, EmailConfig, MasterKeySource, NotifyConfig, SlackConfig, SnsConfig,
     WebhookConfig,
 };
-use crate::aws::Aws;
+use crate::aws::{Aws, SecretReference};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DatabaseName, Severity, Tier};
-use crate::notify::{Broken, Channel, Channels, Email, Http, Slack, SmtpServer, Sns, Webhook};
+use crate::model::{DatabaseName, Tier};
+use crate::notify::{Channels, Email, Http, Slack, SmtpServer, Sns, Webhook};
 use crate::ops::backup::BackupOptions;
 use crate::postgres::{Connector, Dsn, Environment};
 use crate::store::{self, ObjectStore};
@@ -71,31 +71,23 @@ impl Config {
         let NotifyConfig { sns, slack, webhook, email, .. } = &self.notify;
         let mut channels = Channels::default();
         if let Some(SnsConfig { topic, min_severity }) = sns {
-            add(&mut channels, "sns", *min_severity, Sns::topic(aws, topic).await);
+            channels.add_made("sns", *min_severity, Sns::topic(aws, topic).await);
         }
         if let Some(SlackConfig { url, min_severity }) = slack {
             let made = async { Ok(Slack::new(Http::new()?, aws.secret(url).await?)) };
-            add(&mut channels, "slack", *min_severity, made.await);
+            channels.add_made("slack", *min_severity, made.await);
         }
         if let Some(WebhookConfig { url, key, min_severity }) = webhook {
-            let made = async {
-                let key = match key {
-                    Some(key) => Some(aws.secret(key).await?),
-                    None => None,
-                };
-                Ok(Webhook::new(Http::new()?, aws.secret(url).await?, key))
-            };
-            add(&mut channels, "webhook", *min_severity, made.await);
+            let made =
+                async { Ok(Webhook::new(Http::new()?, aws.secret(url).await?, optional(aws, key.as_ref()).await?)) };
+            channels.add_made("webhook", *min_severity, made.await);
         }
         if let Some(EmailConfig { server, password, from, to, min_severity }) = email {
             let made = async {
-                let password = match password {
-                    Some(password) => Some(aws.secret(password).await?),
-                    None => None,
-                };
+                let password = optional(aws, password.as_ref()).await?;
                 Email::new(&SmtpServer { password, ..server.clone() }, from, to)
             };
-            add(&mut channels, "email", *min_severity, made.await);
+            channels.add_made("email", *min_severity, made.await);
         }
         channels
     }
@@ -154,10 +146,11 @@ impl Config {
     }
 }
 
-fn add(channels: &mut Channels, name: &'static str, least: Severity, made: Result<impl Channel + 'static>) {
-    match made {
-        Ok(channel) => channels.add(least, channel),
-        Err(error) => channels.add(least, Broken::new(name, &error)),
+/// The secret, if one is named.
+async fn optional(aws: &Aws, reference: Option<&SecretReference>) -> Result<Option<SecretString>> {
+    match reference {
+        Some(reference) => aws.secret(reference).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -110,6 +110,19 @@ impl Manifest {
         self.storage.row_shelf(&self.id)
     }
 
+    /// Every shelf on which packs of it are.
+    pub fn shelves(&self) -> Vec<Shelf> {
+        match self.storage {
+            Storage::Pool => vec![Shelf::Pool],
+            Storage::Archive => vec![Shelf::Pool, self.row_shelf()],
+        }
+    }
+
+    /// Every pack that it needs: those of its list, the list itself, and the catalogue's.
+    pub fn needed_packs(&self, list: &PackList) -> impl Iterator<Item = PackId> {
+        list.0.iter().map(|entry| entry.pack).chain([self.pack_list, self.catalogue.pack])
+    }
+
     /// Where a pack of its list is.
     pub fn shelf_of(&self, entry: &PackEntry) -> Shelf {
         match entry.origin {

@@ -104,7 +104,7 @@ impl Delivery {
 
 /// A channel that cannot even be set up. It is one all the same, so that the others tell of it.
 #[derive(Debug)]
-pub struct Broken {
+struct Broken {
     name: &'static str,
     kind: ErrorKind,
     message: String,
@@ -112,7 +112,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    pub fn new(name: &'static str, error: &Error) -> Self {
+    fn new(name: &'static str, error: &Error) -> Self {
         let hint = error.hint_text().unwrap_or("look at its section in the configuration").to_owned();
         Self { name, kind: error.kind(), message: error.message(), hint }
     }
@@ -138,8 +138,12 @@ impl Channels {
         self.0.push((min_severity, Arc::new(channel)));
     }
 
-    pub fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|(_, channel)| channel.name()).collect()
+    /// Adds what was made, or what says why it could not be.
+    pub fn add_made(&mut self, name: &'static str, min_severity: Severity, made: Result<impl Channel + 'static>) {
+        match made {
+            Ok(channel) => self.add(min_severity, channel),
+            Err(error) => self.add(min_severity, Broken::new(name, &error)),
+        }
     }
 
     /// Tells it on every channel that wants to know, all at once. A channel that fails is told of on those that work.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
 use crate::model::{
@@ -12,10 +13,16 @@ use crate::model::{
     HoldRelease, Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Storage,
     Tombstone, ToolVersions, Totals, Verdict, WrappedKey,
 };
+use crate::ops::{Run, Silent};
 use crate::store::memory::MemoryStore;
 use crate::vault::keys::MasterKey;
 use crate::vault::piece::{PieceKind, Sealer, content_id};
 use crate::vault::{DatabaseVault, Vault, pack};
+
+/// Somebody at work, with all the time there is.
+pub fn run(actor: &str) -> Run {
+    Run { cancel: CancellationToken::new(), deadline: None, actor: actor.to_owned(), observer: Arc::new(Silent) }
+}
 
 /// A new vault with one database.
 pub async fn database(name: &str) -> (Arc<Vault>, DatabaseVault) {

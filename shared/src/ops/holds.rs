@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::legal_hold;
+use super::{Event, Run, legal_hold};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Hold, HoldRelease};
 use crate::store::{self, Put};
@@ -23,7 +23,31 @@ pub struct HoldState {
     pub released: bool,
 }
 
+/// What an operation does with a backup while it holds it for itself: how the reasons of such holds begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Copied,
+    Thawed,
+}
+
+impl Use {
+    const ALL: [Self; 2] = [Self::Copied, Self::Thawed];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Copied => "being copied to",
+            Self::Thawed => "being thawed",
+        }
+    }
+}
+
 impl HoldState {
+    /// Whether an operation took it for itself: then it ends as it should.
+    pub(super) fn is_of_an_operation(&self) -> bool {
+        let begins = |of: &Use| self.hold.reason.strip_prefix(of.as_str()).is_some_and(|rest| rest.starts_with(' '));
+        Use::ALL.iter().any(begins)
+    }
+
     pub fn is_in_force(&self, now: Timestamp) -> bool {
         !self.released && self.hold.until.is_none_or(|until| until > now)
     }
@@ -45,7 +69,7 @@ pub async fn hold(db: &DatabaseVault, backup: &BackupId, until: Option<Timestamp
 }
 
 /// [`hold`] under a name that nobody has used.
-pub(super) async fn hold_as(
+async fn hold_as(
     db: &DatabaseVault,
     backup: &BackupId,
     name: String,
@@ -80,6 +104,32 @@ pub(super) async fn hold_as(
         })?;
     }
     Ok(hold)
+}
+
+/// Holds a backup for an operation that is about to read it, so that no cleanup takes it away meanwhile. Who may not write
+/// holds goes on without, and people are warned. `used` says for what, and where to or how.
+///
+/// Errors: as [`hold`].
+pub(super) async fn hold_while(
+    db: &DatabaseVault,
+    backup: &BackupId,
+    used: (Use, &str),
+    name: Option<String>,
+    until: Timestamp,
+    run: &Run,
+) -> Result<Option<Hold>> {
+    let reason = format!("{} {}", used.0.as_str(), used.1);
+    let motive = Motive { reason: &reason, by: &run.actor };
+    match hold_as(db, backup, name.unwrap_or_else(new_name), Some(until), motive).await {
+        Ok(hold) => Ok(Some(hold)),
+        Err(error) if matches!(error.kind(), ErrorKind::Vault | ErrorKind::Configuration) => {
+            let place = db.store().location();
+            let text = format!("{backup} could not be held in {place} while {reason}: {error}");
+            run.observer.on(&Event::Warning { text });
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Releases the hold of this name, or every hold on the backup; gives those that were in force.
@@ -136,7 +186,7 @@ async fn require_published(db: &DatabaseVault, backup: &BackupId) -> Result<()> 
 }
 
 /// Short enough to be typed, and never the same twice for one backup.
-fn new_name() -> String {
+pub(super) fn new_name() -> String {
     hex::encode(rand::random::<[u8; 4]>())
 }
 

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::holds::read_holds;
 use crate::error::Result;
-use crate::model::{BackupId, Manifest, PackId, PackList, Shelf, Storage};
+use crate::model::{BackupId, Manifest, PackId};
 use crate::store;
 use crate::vault::DatabaseVault;
 
@@ -23,8 +23,8 @@ pub async fn put_on(db: &DatabaseVault, backup: &BackupId) -> Result<()> {
         return Ok(());
     }
     let manifest = db.manifest(backup).await?;
-    let list = db.pack_list(&manifest).await?;
-    set(db, &manifest, &needed(&manifest, &list), true).await
+    let packs = needed(db, &manifest).await?;
+    set(db, &manifest, &packs, true).await
 }
 
 /// Off all that this backup needs and no other one that is held without an end; nothing when it is still so held itself.
@@ -34,17 +34,17 @@ pub async fn take_off(db: &DatabaseVault, backup: &BackupId) -> Result<()> {
         return Ok(());
     }
     let manifest = db.manifest(backup).await?;
-    let mut packs = needed(&manifest, &db.pack_list(&manifest).await?);
+    let mut packs = needed(db, &manifest).await?;
     for other in held {
-        let manifest = db.manifest(&other).await?;
-        let spared = needed(&manifest, &db.pack_list(&manifest).await?);
+        let spared = needed(db, &db.manifest(&other).await?).await?;
         packs.retain(|pack| !spared.contains(pack));
     }
     set(db, &manifest, &packs, false).await
 }
 
-fn needed(manifest: &Manifest, list: &PackList) -> HashSet<PackId> {
-    list.0.iter().map(|entry| entry.pack).chain([manifest.pack_list, manifest.catalogue.pack]).collect()
+async fn needed(db: &DatabaseVault, manifest: &Manifest) -> Result<HashSet<PackId>> {
+    let list = db.pack_list(manifest).await?;
+    Ok(manifest.needed_packs(&list).collect())
 }
 
 /// Published backups with a hold in force that has no end. One that cannot be read counts as such a hold.
@@ -60,11 +60,7 @@ async fn held_without_end(db: &DatabaseVault) -> Result<HashSet<BackupId>> {
 
 /// Under whichever names the packs are there.
 async fn set(db: &DatabaseVault, manifest: &Manifest, packs: &HashSet<PackId>, is_held: bool) -> Result<()> {
-    let mut shelves = vec![Shelf::Pool];
-    if manifest.storage == Storage::Archive {
-        shelves.push(manifest.row_shelf());
-    }
-    for shelf in shelves {
+    for shelf in manifest.shelves() {
         let objects = store::list_all(db.store(), &db.layout.shelf(&shelf)).await?;
         let is_needed = |key: &str| db.layout.pack_of_key(key).is_some_and(|pack| packs.contains(&pack));
         let set = async |key: String| db.store().legal_hold(&key, is_held).await.map(drop);

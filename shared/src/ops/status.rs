@@ -15,7 +15,7 @@ use super::holds::read_holds;
 use super::list::{ListFilter, Listing, is_damage, list};
 use super::report::BackupSummary;
 use crate::error::{Error, Result};
-use crate::model::{BackupId, Claim, DatabaseName, Depth, Manifest, Purpose, TableName};
+use crate::model::{BackupId, Claim, DatabaseName, Manifest, Purpose, TableName};
 use crate::plan::health::{
     BackupFacts, BackupProof, DatabaseFacts, DatabaseHealth, EndedHold, HealthPolicy, JobFacts, JobState, State,
     TableChange, WINDOW, health, overall,
@@ -109,16 +109,15 @@ async fn facts(
         },
         _ => Vec::new(),
     };
-    let verdicts = match db.verdict_summaries().await {
+    let last_restored_at = match db.last_restored_at().await {
         // The list has told it already.
-        Err(error) if is_damage(&error) => BTreeMap::new(),
-        verdicts => verdicts?,
+        Err(error) if is_damage(&error) => None,
+        last_restored_at => last_restored_at?,
     };
-    let restored = verdicts.values().flatten().filter(|verdict| verdict.ok && verdict.depth == Depth::Restore);
     Ok(DatabaseFacts {
         database: name.clone(),
         since: vault.format.created_at,
-        last_restored_at: restored.map(|verdict| verdict.at).max(),
+        last_restored_at,
         backups: complete.iter().map(|backup| backup_facts(backup, &manifests)).collect(),
         jobs: jobs(&db, now).await?,
         tables,
@@ -232,9 +231,7 @@ async fn ended_holds(db: &DatabaseVault, now: Timestamp) -> Result<Vec<EndedHold
     let ended = found.into_iter().filter_map(|found| {
         let state = found.state.ok().filter(|state| !state.released)?;
         let ended_at = state.hold.until.filter(|until| *until <= now && now.duration_since(*until) <= WINDOW)?;
-        // Those that an operation takes for itself end as they should.
-        let is_ours = ["being copied to ", "being thawed "].iter().any(|own| state.hold.reason.starts_with(own));
-        (!is_ours && published.contains(&state.hold.backup)).then(|| EndedHold {
+        (!state.is_of_an_operation() && published.contains(&state.hold.backup)).then(|| EndedHold {
             backup: state.hold.backup.clone(),
             reason: state.hold.reason.clone(),
             ended_at,
@@ -248,7 +245,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::model::Hold;
+    use crate::model::{Depth, Hold};
     use crate::ops::fixture::{self, Backup};
     use crate::plan::health::Rule;
     use crate::store::Tries;

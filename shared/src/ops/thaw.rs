@@ -10,14 +10,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::holds::{self, read_holds};
+use super::holds::{self, Use, read_holds};
 use super::{Event, Run};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{BackupId, DatabaseName, Manifest, PackId, Storage};
 use crate::plan::cost::{ObjectSize, Prices};
 use crate::plan::thaw::{Frost, Offer, Sight, after};
 use crate::store::{self, Thaw, ThawTier};
-use crate::vault::{DatabaseVault, Motive};
+use crate::vault::DatabaseVault;
 
 const HEADS_AT_ONCE: usize = 32;
 const REQUESTS_AT_ONCE: usize = 16;
@@ -54,6 +54,12 @@ pub struct ThawPlan {
     pub offers: Vec<Offer>,
 }
 
+impl ThawPlan {
+    pub fn new(frost: Frost, days: u32, prices: &Prices) -> Self {
+        Self { offers: frost.offers(days, prices), frost }
+    }
+}
+
 /// As `thaw --json` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ThawReport {
@@ -81,8 +87,7 @@ pub async fn thaw(
     if let Some(request) = request {
         asked_for = ask(db, &manifest, None, request, run).await?;
     }
-    let frost = frost(db, &manifest, None).await?;
-    let plan = ThawPlan { offers: frost.offers(days, prices), frost };
+    let plan = ThawPlan::new(frost(db, &manifest, None).await?, days, prices);
     Ok(ThawReport { id: id.clone(), database: db.name.clone(), plan, asked_for })
 }
 
@@ -152,23 +157,14 @@ pub async fn ask(
     Ok(frost.frozen.objects)
 }
 
-/// So that what is thawed is not deleted before it was read. Who may not write goes on without.
+/// So that what is thawed is not deleted before it was read.
 async fn hold(db: &DatabaseVault, id: &BackupId, request: ThawRequest, minutes: u32, run: &Run) -> Result<()> {
     let ThawRequest { tier, days } = request;
-    let now = db.vault.now().await?;
     let days = SignedDuration::from_hours(24 * i64::from(days));
-    let until = after(now, minutes).checked_add(days).unwrap_or(Timestamp::MAX);
-    let reason = format!("being thawed ({tier})");
-    let name = format!("{HOLD}{tier}-{}", hex::encode(rand::random::<[u8; 4]>()));
-    match holds::hold_as(db, id, name, Some(until), Motive { reason: &reason, by: &run.actor }).await {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.kind(), ErrorKind::Vault | ErrorKind::Configuration) => {
-            let text = format!("{id} could not be held while it is thawed: {error}");
-            run.observer.on(&Event::Warning { text });
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
+    let until = after(db.vault.now().await?, minutes).checked_add(days).unwrap_or(Timestamp::MAX);
+    let name = format!("{HOLD}{tier}-{}", holds::new_name());
+    let how = format!("({tier})");
+    holds::hold_while(db, id, (Use::Thawed, &how), Some(name), until, run).await.map(drop)
 }
 
 /// When, and how, somebody last asked for this backup.
@@ -207,11 +203,10 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::error::ErrorKind;
     use crate::model::{Depth, Shelf};
-    use crate::ops::Silent;
     use crate::ops::fixture::{self, Backup};
     use crate::ops::verify::verify;
     use crate::store::StorageClass;
@@ -220,7 +215,7 @@ mod tests {
     use crate::vault::pack::pack_id;
 
     fn run() -> Run {
-        Run { cancel: CancellationToken::new(), deadline: None, actor: "ann".to_owned(), observer: Arc::new(Silent) }
+        fixture::run("ann")
     }
 
     /// A vault with an archived backup of three packs, which are frozen.

@@ -178,12 +178,11 @@ mod tests {
 
     use async_trait::async_trait;
     use jiff::SignedDuration;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::notify::Channel;
     use crate::ops::fixture::{self, Backup};
-    use crate::ops::{Silent, status};
+    use crate::ops::status;
     use crate::plan::health::HealthPolicy;
     use crate::store::memory::MemoryStore;
     use crate::store::{ObjectStore, Tries};
@@ -234,12 +233,7 @@ mod tests {
         async fn look(&self) -> Vec<Told> {
             let mut channels = Channels::default();
             channels.add(Severity::Info, self.notebook.clone());
-            let run = Run {
-                cancel: CancellationToken::new(),
-                deadline: None,
-                actor: "watch".to_owned(),
-                observer: Arc::new(Silent),
-            };
+            let run = fixture::run("watch");
             let telling = Telling { source: "test", repeats: Repeats::default(), channels: &channels };
             let status = status(&self.vault, None, &[], |_| HealthPolicy::default()).await.unwrap();
             tell(&self.vault, &status, &telling, &run).await.unwrap()

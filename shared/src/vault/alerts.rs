@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::database::READS_AT_ONCE;
-use super::{Vault, layout};
+use super::{Vault, layout, numbered_pair};
 use crate::error::{ErrorKind, Result};
 use crate::model::{AlertRecord, AlertSent, DatabaseName};
 use crate::store::{self, Put, Tries};
@@ -31,11 +31,7 @@ impl Vault {
         let mut last: BTreeMap<String, (u32, bool)> = BTreeMap::new();
         for object in store::list_all(&*self.store, &root).await? {
             let Some((finding, file)) = object.key[root.len()..].split_once('/') else { continue };
-            let (number, is_sent) = match file.strip_suffix(".sent.json") {
-                Some(number) => (number.parse(), true),
-                None => (file.trim_end_matches(".json").parse(), false),
-            };
-            let Ok(number) = number else { continue };
+            let Some((number, is_sent)) = numbered_pair(file, ".sent.json") else { continue };
             let known = last.entry(finding.to_owned()).or_insert((number, is_sent));
             match number.cmp(&known.0) {
                 std::cmp::Ordering::Greater => *known = (number, is_sent),

@@ -18,8 +18,8 @@ use super::record::Unverified;
 use super::{Vault, pack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, DatabaseName, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose, Shelf, Verdict,
-    VerdictSummary, WrappedKey,
+    BackupId, Catalogue, DatabaseName, Depth, IndexPart, KeyId, Manifest, PackId, PackList, PieceRef, Purpose, Shelf,
+    Verdict, VerdictSummary, WrappedKey,
 };
 use crate::store::{self, ObjectStore, Put, Tries};
 
@@ -244,13 +244,24 @@ impl DatabaseVault {
     /// What the verdicts say about each published backup, oldest first. Every one is read and proven: a name alone proves
     /// nothing.
     pub async fn verdict_summaries(&self) -> Result<BTreeMap<BackupId, Vec<VerdictSummary>>> {
-        let prefixes: HashSet<String> = self.published().await?.iter().map(|id| self.layout.verdicts(id)).collect();
-        let of_published = |key: &str| key.rfind('/').is_some_and(|end| prefixes.contains(&key[..=end]));
         let mut found: BTreeMap<BackupId, Vec<VerdictSummary>> = BTreeMap::new();
-        for verdict in self.read_verdicts(&self.layout.all_verdicts(), of_published).await? {
+        for verdict in self.published_verdicts("").await? {
             found.entry(verdict.backup.clone()).or_default().push(VerdictSummary::of(&verdict));
         }
         Ok(found)
+    }
+
+    /// When one of the published backups was last restored and found equal. Reads the verdicts that say so, and no others.
+    pub async fn last_restored_at(&self) -> Result<Option<Timestamp>> {
+        let restored = self.published_verdicts(&format!("-{}-ok.json", Depth::Restore)).await?;
+        Ok(restored.iter().map(|verdict| verdict.at).max())
+    }
+
+    /// Verdicts on published backups, of those whose names end so.
+    async fn published_verdicts(&self, end: &str) -> Result<Vec<Verdict>> {
+        let prefixes: HashSet<String> = self.published().await?.iter().map(|id| self.layout.verdicts(id)).collect();
+        let of_published = |key: &str| key.rfind('/').is_some_and(|end| prefixes.contains(&key[..=end]));
+        self.read_verdicts(&self.layout.all_verdicts(), |key| key.ends_with(end) && of_published(key)).await
     }
 
     /// Packs that any failed verdict of this database names: never referred to again.

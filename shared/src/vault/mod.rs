@@ -259,6 +259,14 @@ fn number_of(key: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
 
+/// `7.json` → 7 and no, `7‹second›` → 7 and yes: of two records with one number the name of the second ends so.
+fn numbered_pair(file: &str, second: &str) -> Option<(u32, bool)> {
+    match file.strip_suffix(second) {
+        Some(number) => Some((number_of(&format!("{number}.json"))?, true)),
+        None => Some((number_of(file)?, false)),
+    }
+}
+
 /// The vault's own key, from the oldest format record that the master key opens: whoever may use a KMS key to wrap, and may
 /// write to the store, could add a record with a key of his own, but not one before those that are there.
 async fn first_keys(store: &dyn ObjectStore, master: &MasterKey, formats: &[String]) -> Result<Keys> {

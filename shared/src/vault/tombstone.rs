@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::database::{DatabaseVault, READS_AT_ONCE};
-use super::number_of;
+use super::numbered_pair;
 use crate::error::{Error, Result};
 use crate::model::{BackupId, Cause, Fate, Tombstone, TombstoneOutcome};
 use crate::store::{self, Put};
@@ -193,9 +193,6 @@ impl DatabaseVault {
 /// `{backup id}/{n}.json` or `{backup id}/{n}.outcome.json`, and which of the two.
 fn tombstone_of_key(key: &str) -> Option<(BackupId, u32, bool)> {
     let (backup, file) = key.split_once('/')?;
-    let (number, is_outcome) = match file.strip_suffix(".outcome.json") {
-        Some(number) => (number_of(&format!("{number}.json"))?, true),
-        None => (number_of(file)?, false),
-    };
+    let (number, is_outcome) = numbered_pair(file, ".outcome.json")?;
     Some((backup.parse().ok()?, number, is_outcome))
 }

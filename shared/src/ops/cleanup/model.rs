@@ -22,14 +22,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::model::{Claim, Depth, PackEntry, PackId, Storage, Verdict};
 use crate::ops::backup::publish::publish;
 use crate::ops::copy::walk::{self, Trust};
 use crate::ops::fixture::{self, Backup};
-use crate::ops::{Silent, delete, holds, undelete};
+use crate::ops::{delete, holds, undelete};
 use crate::plan::retention::TierRules;
 use crate::store::memory::MemoryStore;
 use crate::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
@@ -374,12 +373,8 @@ fn options() -> CleanupOptions {
     }
 }
 
-fn run() -> Run {
-    Run { cancel: CancellationToken::new(), deadline: None, actor: "cleaner".to_owned(), observer: Arc::new(Silent) }
-}
-
 async fn clean_up(db: DatabaseVault) -> Result<()> {
-    cleanup(&db, &options(), &run()).await.map(drop)
+    cleanup(&db, &options(), &fixture::run("cleaner")).await.map(drop)
 }
 
 /// The sweep that came first to mind: look, then delete.
@@ -602,8 +597,7 @@ impl Walk {
             let mut needed: HashSet<PackId> = HashSet::new();
             for id in &published {
                 let manifest = db.manifest(id).await.unwrap();
-                needed.extend(db.pack_list(&manifest).await.unwrap().0.iter().map(|entry| entry.pack));
-                needed.extend([manifest.pack_list, manifest.catalogue.pack]);
+                needed.extend(manifest.needed_packs(&db.pack_list(&manifest).await.unwrap()));
             }
             let mut packs = list_all(db.store(), &db.layout.pool()).await.unwrap();
             packs.append(&mut list_all(db.store(), &db.layout.archives()).await.unwrap());

@@ -1,6 +1,6 @@
 //! The packs that backups need, in little memory.
 
-use crate::model::{PackId, PackList};
+use crate::model::PackId;
 
 /// A set of packs, of each only the first eight bytes of its name: 5 million are 40 MB.
 ///
@@ -17,10 +17,6 @@ pub struct NeededPacks {
 const ADDED_AT_ONCE: usize = 1 << 16;
 
 impl NeededPacks {
-    pub fn add_all(&mut self, list: &PackList) {
-        list.0.iter().for_each(|entry| self.add(&entry.pack));
-    }
-
     pub fn add(&mut self, pack: &PackId) {
         self.added.push(beginning(pack));
         if self.added.len() >= ADDED_AT_ONCE.max(self.sorted.len() / 4) {

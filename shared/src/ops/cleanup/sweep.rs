@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Fate, PackId};
 use crate::ops::Run;
 use crate::plan::retention::{Outcome, RetentionPlan};
-use crate::store::{ObjectInfo, ObjectStore};
+use crate::store::{ObjectHead, ObjectInfo, ObjectStore};
 use crate::vault::{DatabaseVault, Motive, TombstoneState};
 
 const READS_AT_ONCE: usize = 16;
@@ -66,13 +66,12 @@ pub async fn sweep(db: &DatabaseVault, facts: &Facts, reconsidered: &RetentionPl
     report.waiting = decide(db, facts, reconsidered, began_at, &mut report, run).await?;
     let Remains { needed, condemned, locked } = remains(db, began_at).await?;
     report.locked = locked;
-    for id in condemned {
+    for (id, manifest_bytes) in condemned {
         if is_out_of_time(run, &mut report) {
             return Ok(report);
         }
-        let manifest = db.layout.manifest(&id);
-        report.freed_bytes += db.store().head(&manifest).await.map_or(0, |head| head.info.size_bytes);
-        db.store().delete(&manifest).await?;
+        db.store().delete(&db.layout.manifest(&id)).await?;
+        report.freed_bytes += manifest_bytes;
         report.deleted_backups.push(id);
     }
     free_packs(db, &needed, began_at, &mut report, run).await?;
@@ -119,8 +118,8 @@ async fn decide(
 /// What is left of the database.
 struct Remains {
     needed: NeededPacks,
-    /// Their manifests are still there, and can be deleted.
-    condemned: Vec<BackupId>,
+    /// Their manifests are still there, of so many bytes, and can be deleted.
+    condemned: Vec<(BackupId, u64)>,
     locked: Vec<Waiting>,
 }
 
@@ -145,9 +144,7 @@ async fn remains(db: &DatabaseVault, now: Timestamp) -> Result<Remains> {
     let mut needed = NeededPacks::default();
     while let Some(found) = lists.try_next().await? {
         let Some((manifest, list)) = found else { continue };
-        needed.add_all(&list);
-        needed.add(&manifest.pack_list);
-        needed.add(&manifest.catalogue.pack);
+        manifest.needed_packs(&list).for_each(|pack| needed.add(&pack));
     }
     Ok(Remains { needed: needed.finished(), condemned, locked })
 }
@@ -158,19 +155,19 @@ async fn unlocked(
     db: &DatabaseVault,
     condemned: Vec<BackupId>,
     now: Timestamp,
-) -> Result<(Vec<BackupId>, Vec<Waiting>)> {
+) -> Result<(Vec<(BackupId, u64)>, Vec<Waiting>)> {
     let look = async |id: BackupId| match db.store().head(&db.layout.manifest(&id)).await {
-        Ok(head) => Ok(Some((id, head.locked_until.filter(|until| *until > now)))),
+        Ok(head) => Ok(Some((id, head))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
-    let seen: Vec<Option<(BackupId, Option<Timestamp>)>> =
+    let seen: Vec<Option<(BackupId, ObjectHead)>> =
         stream::iter(condemned).map(look).buffered(READS_AT_ONCE).try_collect().await?;
     let (mut free, mut locked) = (Vec::new(), Vec::new());
-    for (backup, until) in seen.into_iter().flatten() {
-        match until {
+    for (backup, head) in seen.into_iter().flatten() {
+        match head.locked_until.filter(|until| *until > now) {
             Some(until) => locked.push(Waiting { backup, until }),
-            None => free.push(backup),
+            None => free.push((backup, head.info.size_bytes)),
         }
     }
     Ok((free, locked))

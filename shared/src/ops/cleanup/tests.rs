@@ -64,9 +64,7 @@ impl Rig {
     }
 
     async fn clean_up(&self, options: &CleanupOptions) -> Result<CleanupReport> {
-        let (cancel, observer) = (CancellationToken::new(), Arc::new(Silent));
-        let run = Run { cancel, deadline: None, actor: "cleaner".to_owned(), observer };
-        cleanup(&self.db, options, &run).await
+        cleanup(&self.db, options, &fixture::run("cleaner")).await
     }
 
     async fn objects(&self) -> Vec<String> {

@@ -44,10 +44,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::backup::guard::unless_stopped;
+use super::holds::{self, Use};
 use super::verify::verify;
-use super::{Event, Progress, Run, VerifyReport, holds, thaw};
+use super::{Event, Progress, Run, VerifyReport, thaw};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{BackupId, DatabaseName, Depth, Fate, Hold, Manifest, PackId, PackList, Shelf, Storage};
+use crate::model::{BackupId, DatabaseName, Depth, Fate, Hold, Manifest, PackId, PackList, Shelf};
 use crate::store;
 use crate::vault::{DatabaseVault, Motive, TombstoneState};
 
@@ -180,7 +181,8 @@ async fn copy_in_time(
     run: &Run,
 ) -> Result<CopyPlan> {
     let ground = era::ground(target, &manifest.id, run).await?;
-    let hold = hold(source, &manifest.id, &ground, &target.store().location(), run).await?;
+    let to = target.store().location();
+    let hold = holds::hold_while(source, &manifest.id, (Use::Copied, &to), None, ground.deadline, run).await?;
     let copied = async {
         let plan = unless_stopped(plan(source, target, manifest, &ground), run, "planning the copy").await?;
         step("copy", run)?;
@@ -195,21 +197,6 @@ async fn copy_in_time(
         release(source, &hold, run).await;
     }
     copied
-}
-
-/// So that no cleanup takes away what is being read. Who may only read the source goes on without.
-async fn hold(source: &DatabaseVault, id: &BackupId, ground: &Ground, to: &str, run: &Run) -> Result<Option<Hold>> {
-    let reason = format!("being copied to {to}");
-    let motive = Motive { reason: &reason, by: &run.actor };
-    match holds::hold(source, id, Some(ground.deadline), motive).await {
-        Ok(hold) => Ok(Some(hold)),
-        Err(error) if matches!(error.kind(), ErrorKind::Vault | ErrorKind::Configuration) => {
-            let text = format!("{id} could not be held in {} while it is copied: {error}", source.store().location());
-            run.observer.on(&Event::Warning { text });
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// A hold that stays ends by itself.
@@ -288,9 +275,8 @@ async fn named(target: &DatabaseVault, needed: &[Needed]) -> Result<HashSet<Pack
 /// Where the packs are in the target, under whichever name.
 async fn there(target: &DatabaseVault, manifest: &Manifest, needed: &[Needed]) -> Result<HashMap<PackId, Vec<Found>>> {
     let mut there: HashMap<PackId, Vec<Found>> = needed.iter().map(|needed| (needed.pack, Vec::new())).collect();
-    find(target, &Shelf::Pool, &mut there).await?;
-    if manifest.storage == Storage::Archive {
-        find(target, &manifest.row_shelf(), &mut there).await?;
+    for shelf in manifest.shelves() {
+        find(target, &shelf, &mut there).await?;
     }
     Ok(there)
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::model::{Cause, KeyId, KeyringEntry};
 use crate::ops::fixture::{self, Backup};
-use crate::ops::{ListFilter, Silent, list};
+use crate::ops::{ListFilter, list};
 use crate::store::memory::MemoryStore;
 use crate::store::{ObjectStore, Tries, list_all};
 use crate::vault::Vault;
@@ -19,7 +18,7 @@ const WHY: Motive<'static> = Motive { reason: "test", by: "ann" };
 const QUICK: CopyOptions = CopyOptions { verify: Some(Depth::Quick) };
 
 fn run() -> Run {
-    Run { cancel: CancellationToken::new(), deadline: None, actor: "ann".to_owned(), observer: Arc::new(Silent) }
+    fixture::run("ann")
 }
 
 /// A vault with a database, and an empty place beside it.

@@ -3,12 +3,10 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::model::PackEntry;
-use crate::ops::Silent;
-use crate::ops::fixture::Backup;
+use crate::model::{PackEntry, Storage};
+use crate::ops::fixture::{self, Backup};
 use crate::vault::layout::PackName;
 use crate::vault::pack::pack_id;
 
@@ -47,12 +45,7 @@ pub async fn back_up(source: &DatabaseVault, at: Timestamp, mut happens: impl Fn
 }
 
 pub async fn copy_one(source: &DatabaseVault, target: &DatabaseVault, id: &BackupId, trust: Trust) -> Result<()> {
-    let run = Run {
-        cancel: CancellationToken::new(),
-        deadline: None,
-        actor: "somebody".to_owned(),
-        observer: std::sync::Arc::new(Silent),
-    };
+    let run = fixture::run("somebody");
     match trust {
         Trust::Proven => copy(source, target, id, CopyOptions { verify: None }, &run).await.map(drop),
         mistaken => copy_mistaken(source, target, id, mistaken, &run).await,

@@ -380,7 +380,7 @@ async fn thaw_plan(
         return Ok(None);
     }
     let days = options.thaw.map_or(thaw::DEFAULT_DAYS, |request| request.days);
-    Ok(Some(ThawPlan { offers: frost.offers(days, &options.prices), frost }))
+    Ok(Some(ThawPlan::new(frost, days, &options.prices)))
 }
 
 async fn read_schema(database: &DatabaseVault, manifest: &Manifest, catalogue: &Catalogue) -> Result<Archive> {

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Findings;
 use crate::error::Result;
-use crate::model::{Manifest, PackEntry, PackId, PackList, Shelf, Storage};
+use crate::model::{Manifest, PackEntry, PackId, PackList, Shelf};
 use crate::ops::{Event, Run};
 use crate::store::list_all;
 use crate::vault::DatabaseVault;
@@ -22,10 +22,9 @@ pub async fn look(
 ) -> Result<()> {
     run.check("listing the vault")?;
     run.observer.on(&Event::Step { name: "packs" });
-    let mut objects = list_all(database.store(), &database.layout.pool()).await?;
-    if manifest.storage == Storage::Archive {
-        let shelf = database.layout.shelf(&manifest.row_shelf());
-        objects.append(&mut list_all(database.store(), &shelf).await?);
+    let mut objects = Vec::new();
+    for shelf in manifest.shelves() {
+        objects.append(&mut list_all(database.store(), &database.layout.shelf(&shelf)).await?);
     }
     // A pack that copies brought may be there under several names: each is read by somebody.
     let mut there: HashMap<(Shelf, PackId), Vec<u64>> = HashMap::new();

@@ -202,14 +202,6 @@ pub enum State {
 }
 
 impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-
     fn of(findings: &[HealthFinding]) -> Self {
         match findings.iter().map(|finding| finding.severity).max() {
             Some(Severity::Critical) => Self::Critical,

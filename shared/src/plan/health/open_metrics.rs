@@ -2,31 +2,27 @@
 
 use std::fmt::Write;
 
-use super::{DatabaseHealth, Measures, State};
+use super::{DatabaseHealth, State};
 
 /// One metric: its name, what it is, and its value for a database that has one.
 type Gauge = (&'static str, &'static str, fn(&DatabaseHealth) -> Option<f64>);
 
 const GAUGES: [Gauge; 9] = [
-    ("lifeboat_health", "0 healthy, 1 warning, 2 critical.", |health| Some(number(health.state))),
-    ("lifeboat_backup_age_seconds", "Since the newest complete backup.", |h| {
-        measure(h, |m| Some(m.backup_age_s as f64))
-    }),
-    ("lifeboat_verified_age_seconds", "Since the newest verified backup.", |h| {
-        measure(h, |m| Some(m.verified_age_s as f64))
-    }),
+    ("lifeboat_health", "0 healthy, 1 warning, 2 critical.", |h| Some(number(h.state))),
+    ("lifeboat_backup_age_seconds", "Since the newest complete backup.", |h| Some(h.measures.backup_age_s as f64)),
+    ("lifeboat_verified_age_seconds", "Since the newest verified backup.", |h| Some(h.measures.verified_age_s as f64)),
     ("lifeboat_restored_age_seconds", "Since a backup was last restored and compared.", |h| {
-        measure(h, |m| m.restored_age_s.map(|age| age as f64))
+        h.measures.restored_age_s.map(|age| age as f64)
     }),
-    ("lifeboat_backups", "Live, complete backups.", |h| measure(h, |m| Some(m.backups as f64))),
+    ("lifeboat_backups", "Live, complete backups.", |h| Some(h.measures.backups as f64)),
     ("lifeboat_backup_duration_seconds", "Of the newest backup.", |h| {
-        measure(h, |m| m.duration_ms.map(|ms| ms as f64 / 1000.0))
+        h.measures.duration_ms.map(|ms| ms as f64 / 1000.0)
     }),
-    ("lifeboat_backup_rows", "In the newest backup.", |h| measure(h, |m| m.rows.map(|rows| rows as f64))),
+    ("lifeboat_backup_rows", "In the newest backup.", |h| h.measures.rows.map(|rows| rows as f64)),
     ("lifeboat_backup_plaintext_bytes", "Of rows in the newest backup.", |h| {
-        measure(h, |m| m.plaintext_bytes.map(|bytes| bytes as f64))
+        h.measures.plaintext_bytes.map(|bytes| bytes as f64)
     }),
-    ("lifeboat_success_ratio", "Backup jobs of 30 days that left a backup.", |h| measure(h, |m| m.success_rate)),
+    ("lifeboat_success_ratio", "Backup jobs of 30 days that left a backup.", |h| h.measures.success_rate),
 ];
 
 fn number(state: State) -> f64 {
@@ -35,10 +31,6 @@ fn number(state: State) -> f64 {
         State::Warning => 1.0,
         State::Critical => 2.0,
     }
-}
-
-fn measure(health: &DatabaseHealth, of: impl Fn(&Measures) -> Option<f64>) -> Option<f64> {
-    of(&health.measures)
 }
 
 /// Every measure of every database, and each finding as a series of its own.
