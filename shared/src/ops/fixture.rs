@@ -94,7 +94,7 @@ impl Backup {
 
     pub async fn publish(self, db: &DatabaseVault) -> BackupId {
         let manifest = self.store(db).await.unwrap();
-        db.publish(&manifest).await.unwrap();
+        db.publish(&manifest, db.vault.now().await.unwrap()).await.unwrap();
         manifest.id
     }
 

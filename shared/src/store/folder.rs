@@ -89,12 +89,12 @@ impl ObjectStore for FolderStore {
         self.0.root.display().to_string()
     }
 
-    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], _tries: Tries) -> Result<Put> {
+    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
         check_key(key)?;
         let key = key.to_owned();
         self.run(move |folder| {
             check_arrival(&key, &body, sha256)?;
-            folder.put_new(&key, &body)
+            folder.put_new(&key, &body, tries)
         })
         .await
     }
@@ -146,7 +146,7 @@ impl ObjectStore for FolderStore {
 
 /// Writing.
 impl Folder {
-    fn put_new(&self, key: &str, body: &[u8]) -> Result<Put> {
+    fn put_new(&self, key: &str, body: &[u8], tries: Tries) -> Result<Put> {
         let path = self.root.join(key);
         if let Some(put) = self.compare(&path, body)? {
             return Ok(put);
@@ -154,6 +154,7 @@ impl Folder {
         let mut part = self.part()?;
         part.write_all(body).and_then(|()| part.as_file().sync_all()).map_err(|e| failed("write", &path, e))?;
         for _ in 0..NAMING_ATTEMPTS {
+            tries.check_time(key, Timestamp::now())?;
             match name(part, &path) {
                 Ok(file) => {
                     stamp(&file);

@@ -146,10 +146,11 @@ impl ObjectStore for MemoryStore {
         "memory".to_owned()
     }
 
-    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], _tries: Tries) -> Result<Put> {
+    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
         check_key(key)?;
         check_arrival(key, &body, sha256)?;
         let mut state = self.state();
+        tries.check_time(key, state.now())?;
         if let Some(stored) = state.objects.get(key) {
             let equal = stored.body == body;
             return Ok(if equal { Put::Created } else { Put::Exists });

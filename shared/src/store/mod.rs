@@ -25,7 +25,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -50,9 +50,26 @@ pub enum Put {
 pub enum Tries {
     /// Retry transient faults.
     Many,
-    /// One request: a late duplicate of it would do harm (publishing a manifest). An error then leaves open whether
+    /// One request: a late one, or a late duplicate, would do harm (publishing a manifest). An error then leaves open whether
     /// the object was created, and says so.
-    One,
+    Once {
+        /// When it was right to make it, by the store's clock. A machine that slept since makes it in vain: the store refuses
+        /// what comes more than [`LATEST`] after that.
+        at: Timestamp,
+    },
+}
+
+/// How old a request may be when it arrives. It is how S3 judges signatures.
+pub const LATEST: SignedDuration = SignedDuration::from_mins(15);
+
+impl Tries {
+    /// Errors: `OutOfTime` for what comes too late.
+    fn check_time(self, key: &str, now: Timestamp) -> Result<()> {
+        match self {
+            Self::Once { at } if now > at + LATEST => Err(too_late(key)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a listing or a metadata request tells of an object.
@@ -211,6 +228,13 @@ fn frozen(location: &str, key: &str) -> Error {
         "`lifeboat restore … --dry-run` says what a backup needs and what thawing it costs, and `--thaw` asks for it; \
          what no archived backup needs, have the store restore itself",
     )
+}
+
+fn too_late(key: &str) -> Error {
+    Error::out_of_time(format!(
+        "{key} was not written: more than {LATEST:#} passed between the decision and the request; did this machine sleep?"
+    ))
+    .hint("start again; what this attempt stored is used again where it can be")
 }
 
 fn no_such_object(location: &str, key: &str) -> Error {

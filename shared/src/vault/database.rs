@@ -161,12 +161,13 @@ impl DatabaseVault {
     }
 
     /// Makes the backup exist. One request: a reply that is lost leaves the outcome open, and the error says so.
-    pub async fn publish(&self, manifest: &Manifest) -> Result<()> {
+    /// `at`: when it was right to, by the store's clock; much later the store refuses.
+    pub async fn publish(&self, manifest: &Manifest, at: Timestamp) -> Result<()> {
         if manifest.key != self.current.id {
             return Err(Error::bug("a manifest must name the key that authenticates it"));
         }
         let key = self.layout.manifest(&manifest.id);
-        match self.vault.write(&self.current, "manifest", &key, manifest, Tries::One).await? {
+        match self.vault.write(&self.current, "manifest", &key, manifest, Tries::Once { at }).await? {
             Put::Created => Ok(()),
             Put::Exists => Err(Error::conflict(format!("backup {} was published by another attempt", manifest.id))
                 .hint("there is nothing to do: that attempt's backup is the one")),

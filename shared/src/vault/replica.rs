@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::database::DatabaseVault;
 use super::record::Unverified;
@@ -51,7 +52,7 @@ impl Vault {
     }
 
     /// When this place became a vault, by its store's clock. Nothing in it is older.
-    pub async fn made_at(&self) -> Result<jiff::Timestamp> {
+    pub async fn made_at(&self) -> Result<Timestamp> {
         let formats = numbered(&*self.store, layout::FORMATS).await?;
         let first = formats.first().ok_or_else(|| Error::not_found("the vault has lost its format record"))?;
         Ok(self.store.head(first).await?.info.modified)
@@ -84,11 +85,11 @@ impl DatabaseVault {
     }
 
     /// Makes the backup exist that these bytes are the manifest of. One request: a reply that is lost leaves the outcome
-    /// open, and the error says so.
+    /// open, and the error says so. `at`: when it was right to, by the store's clock; much later the store refuses.
     ///
     /// Errors: `Conflict` when another one is there.
-    pub async fn publish_bytes(&self, id: &BackupId, manifest: Bytes) -> Result<()> {
-        match self.store().put_new(&self.layout.manifest(id), manifest, Tries::One).await? {
+    pub async fn publish_bytes(&self, id: &BackupId, manifest: Bytes, at: Timestamp) -> Result<()> {
+        match self.store().put_new(&self.layout.manifest(id), manifest, Tries::Once { at }).await? {
             Put::Created => Ok(()),
             Put::Exists => Err(another_backup(id, self)),
         }

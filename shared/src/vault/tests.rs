@@ -48,7 +48,7 @@ fn at(minute: u32) -> BackupId {
 /// Publishes a backup without tables.
 async fn publish(db: &DatabaseVault, id: &BackupId) -> Manifest {
     let manifest = manifest(db, id).await;
-    db.publish(&manifest).await.unwrap();
+    db.publish(&manifest, Timestamp::now()).await.unwrap();
     manifest
 }
 
@@ -336,7 +336,7 @@ async fn a_backup_id_is_published_once() {
     let id = at(1);
     let first = publish(&db, &id).await;
     let second = Manifest { attempt: "2".to_owned(), ..first.clone() };
-    assert_eq!(db.publish(&second).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(db.publish(&second, Timestamp::now()).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(db.manifest(&id).await.unwrap(), first);
 }
 

@@ -1,28 +1,42 @@
-//! Holds without an end, mirrored as legal holds of S3.
+//! What S3 itself keeps from being deleted: by legal holds, which mirror holds without an end, and by a bucket's retention.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
+use aws_sdk_s3::types::{
+    DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetention, ObjectLockRetentionMode,
+    ObjectLockRule,
+};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::ErrorKind;
 use lifeboat::aws::Aws;
-use lifeboat::model::BackupId;
+use lifeboat::model::{BackupId, Depth};
+use lifeboat::ops::cleanup::{CleanupOptions, Confirmed, SweepReport, Waiting, cleanup};
+use lifeboat::ops::delete;
 use lifeboat::ops::holds::{hold, release};
+use lifeboat::ops::verify::verify;
+use lifeboat::plan::retention::Policy;
+use lifeboat::plan::retention::guard::Limits;
 use lifeboat::store::list_all;
 use lifeboat::store::s3::{S3Settings, S3Store};
 use lifeboat::vault::{DatabaseVault, Motive};
 use lifeboat_tests::{Bed, data};
 
-use crate::rig::Rig;
+use crate::days::Days;
+use crate::rig::{Rig, run};
 
 const WHY: Motive<'static> = Motive { reason: "case 4711", by: "test" };
 
 async fn rig_in(bucket: &str) -> Rig {
+    Rig::on(store_in(bucket).await).await
+}
+
+async fn store_in(bucket: &str) -> Arc<S3Store> {
     let moto = Bed::get().moto().await;
     let settings = S3Settings { bucket: bucket.to_owned(), ..S3Settings::default() };
-    Rig::on(Arc::new(S3Store::connect(settings, &Aws::from(moto.sdk_config())).await.unwrap())).await
+    Arc::new(S3Store::connect(settings, &Aws::from(moto.sdk_config())).await.unwrap())
 }
 
 /// The objects of the bucket that S3 holds.
@@ -93,6 +107,55 @@ async fn the_end_of_a_retention_is_read_from_the_store() {
     assert_eq!(rig.vault.store.head(key).await.unwrap().locked_until, None);
     s3.put_object_retention().bucket(&bucket).key(key).retention(rule).send().await.unwrap();
     assert_eq!(rig.vault.store.head(key).await.unwrap().locked_until, Some(end));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_bucket_retains_stays_whole_until_its_time_is_over() {
+    let moto = Bed::get().moto().await;
+    let bucket = moto.fresh_locking_bucket().await;
+    retain(&moto.s3(), &bucket, 10).await;
+    let days = Days::over(store_in(&bucket).await);
+    let rig = Rig::on(days.clone()).await;
+    let source = Bed::get().server(17).await.create_database().await;
+    data::load_shop(&source.client().await, 0.02).await;
+    let first = rig.backup(&source).await.backup.id;
+    let db = rig.database().await;
+    let end = db.store().head(&db.layout.manifest(&first)).await.unwrap().locked_until.unwrap();
+    let retained = end.duration_since(Timestamp::now());
+    assert!(retained > SignedDuration::from_hours(239) && retained <= SignedDuration::from_hours(240), "{retained}");
+    source.sql("UPDATE orders SET status = status WHERE id % 9 = 0; COMMENT ON TABLE orders IS 'changed'").await;
+    let second = rig.backup(&source).await.backup.id;
+    delete(&db, &first, true, WHY).await.unwrap();
+
+    days.pass(SignedDuration::from_hours(80));
+    let swept = clean_up(&db).await;
+    assert_eq!(swept.deleted_backups, []);
+    assert_eq!(swept.locked, [Waiting { backup: first.clone(), until: end }]);
+    assert!(verify(&db, &first, Depth::Full, None, &run()).await.unwrap().ok);
+
+    days.pass(SignedDuration::from_hours(240));
+    let swept = clean_up(&db).await;
+    assert_eq!((swept.deleted_backups, swept.locked), (vec![first], vec![]));
+    assert!(swept.freed_bytes > 0);
+    assert!(verify(&db, &second, Depth::Full, None, &run()).await.unwrap().ok);
+}
+
+async fn retain(s3: &Client, bucket: &str, days: i32) {
+    let retention = DefaultRetention::builder().mode(ObjectLockRetentionMode::Compliance).days(days).build();
+    let rule = ObjectLockRule::builder().default_retention(retention).build();
+    let lock = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).rule(rule).build();
+    s3.put_object_lock_configuration().bucket(bucket).object_lock_configuration(lock).send().await.unwrap();
+}
+
+async fn clean_up(db: &DatabaseVault) -> SweepReport {
+    let options = CleanupOptions {
+        policy: Policy::default(),
+        zone: TimeZone::UTC,
+        limits: Limits::default(),
+        dry_run: false,
+        confirmed: Confirmed::Whatever,
+    };
+    cleanup(db, &options, &run()).await.unwrap().sweep
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod copy;
 mod crowd;
 mod damage;
 mod data;
+mod days;
 mod dump;
 mod faults;
 mod gate;

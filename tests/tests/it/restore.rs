@@ -515,7 +515,7 @@ async fn of_a_damaged_backup_the_rest_can_be_restored() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     store.delete(&pack).await.unwrap();
-    store.put_new(&pack, bytes.into(), Tries::One).await.unwrap();
+    store.put_new(&pack, bytes.into(), Tries::Many).await.unwrap();
 
     let options = into(&source);
     let error = rig.try_restore(&backup, &server.admin_url(), &options, &rig.run).await.unwrap_err();

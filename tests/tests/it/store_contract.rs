@@ -12,7 +12,7 @@ use lifeboat::aws::Aws;
 use lifeboat::store::folder::FolderStore;
 use lifeboat::store::memory::MemoryStore;
 use lifeboat::store::s3::{S3Settings, S3Store};
-use lifeboat::store::{ObjectStore, Put, StorageClass, Tries, list_all, open_with, probe_create_only};
+use lifeboat::store::{LATEST, ObjectStore, Put, StorageClass, Tries, list_all, open_with, probe_create_only};
 use lifeboat_tests::Bed;
 use proptest::prelude::*;
 use rand::RngCore;
@@ -143,9 +143,24 @@ async fn a_put_never_replaces(store: Store) {
     for other in ["other", "", "first and more", "fir"] {
         assert_eq!(put(&store, "a", other).await, Put::Exists);
     }
-    let once = store.put_new("a", "other".into(), Tries::One).await;
+    let once = store.put_new("a", "other".into(), Tries::Once { at: store.now().await.unwrap() }).await;
     assert_eq!(once.unwrap(), Put::Exists);
     assert_eq!(store.get("a").await.unwrap(), "first");
+}
+
+/// S3 does so by itself (`s3_faults`); its stand-in does not.
+#[tokio::test]
+async fn stores_of_our_own_refuse_what_was_decided_long_ago() {
+    let refuses = async |store: Store| {
+        let now = store.now().await.unwrap();
+        let in_time = Tries::Once { at: now - LATEST + SignedDuration::from_mins(1) };
+        assert_eq!(store.put_new("a", "in time".into(), in_time).await.unwrap(), Put::Created);
+        let late = Tries::Once { at: now - LATEST - SignedDuration::from_mins(1) };
+        assert_eq!(store.put_new("b", "late".into(), late).await.unwrap_err().kind(), ErrorKind::OutOfTime);
+        assert_eq!(store.get("b").await.unwrap_err().kind(), ErrorKind::NotFound);
+    };
+    refuses(memory()).await;
+    on_folder(refuses).await;
 }
 
 async fn a_repeated_put_of_the_same_bytes_reads_as_created(store: Store) {

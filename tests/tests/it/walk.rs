@@ -3,15 +3,11 @@
 //! compared with what the database held when it was made.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use lifeboat::aws::Aws;
 use lifeboat::model::{BackupId, Depth, Storage};
 use lifeboat::ops::cleanup::{CleanupOptions, Confirmed, cleanup};
@@ -22,9 +18,9 @@ use lifeboat::ops::{delete, undelete};
 use lifeboat::plan::retention::guard::Limits;
 use lifeboat::plan::retention::{Policy, TierRules};
 use lifeboat::postgres::Connector;
+use lifeboat::store::ObjectStore;
 use lifeboat::store::folder::FolderStore;
 use lifeboat::store::s3::{S3Settings, S3Store};
-use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
 use lifeboat::vault::{DatabaseVault, Motive};
 use lifeboat::{Error, ErrorKind, Result};
 use lifeboat_tests::{Bed, Server, TestDb, soak};
@@ -32,86 +28,11 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use crate::days::Days;
 use crate::rig::{Rig, connect, run};
 
 const WHY: Motive<'static> = Motive { reason: "the walk", by: "somebody" };
 const STEPS: u32 = 30;
-
-/// A store in which days pass between two requests.
-#[derive(Debug)]
-struct Days {
-    inner: Arc<dyn ObjectStore>,
-    /// How far its clock is ahead, in minutes.
-    ahead: AtomicI64,
-    /// By how much it was, when an object was made.
-    made: Mutex<BTreeMap<String, SignedDuration>>,
-}
-
-impl Days {
-    fn ahead(&self) -> SignedDuration {
-        SignedDuration::from_mins(self.ahead.load(Ordering::SeqCst))
-    }
-
-    fn pass(&self, by: SignedDuration) {
-        self.ahead.fetch_add(by.as_secs() / 60, Ordering::SeqCst);
-    }
-
-    fn dated(&self, info: ObjectInfo) -> ObjectInfo {
-        let ahead = self.made.lock().unwrap().get(&info.key).copied().unwrap_or_default();
-        ObjectInfo { modified: info.modified + ahead, ..info }
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Days {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
-        self.made.lock().unwrap().entry(key.to_owned()).or_insert_with(|| self.ahead());
-        self.inner.put_new_hashed(key, body, sha256, tries).await
-    }
-
-    async fn put_archived(&self, key: &str, body: Bytes, sha256: [u8; 32]) -> Result<Put> {
-        self.made.lock().unwrap().entry(key.to_owned()).or_insert_with(|| self.ahead());
-        self.inner.put_archived(key, body, sha256).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes> {
-        self.inner.get(key).await
-    }
-
-    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
-        self.inner.get_range(key, range).await
-    }
-
-    async fn head(&self, key: &str) -> Result<ObjectHead> {
-        let head = self.inner.head(key).await?;
-        Ok(ObjectHead { info: self.dated(head.info), ..head })
-    }
-
-    async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
-        let page = self.inner.list_page(prefix, after, limit).await?;
-        Ok(page.into_iter().map(|info| self.dated(info)).collect())
-    }
-
-    async fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
-        self.inner.list_names(prefix).await
-    }
-
-    async fn delete(&self, key: &str) -> Result<()> {
-        self.inner.delete(key).await
-    }
-
-    fn host_time(&self) -> Timestamp {
-        self.inner.host_time() + self.ahead()
-    }
-
-    async fn now(&self) -> Result<Timestamp> {
-        Ok(self.inner.now().await? + self.ahead())
-    }
-}
 
 struct Walk {
     dice: StdRng,
@@ -133,7 +54,7 @@ impl Walk {
     async fn new(seed: u64, store: Arc<dyn ObjectStore>, server: &Server) -> Self {
         let source = server.create_database().await;
         source.sql("CREATE TABLE words (id bigserial PRIMARY KEY, word text); INSERT INTO words (word) SELECT md5(i::text) FROM generate_series(1, 3000) i").await;
-        let days = Arc::new(Days { inner: store, ahead: AtomicI64::new(0), made: Mutex::default() });
+        let days = Days::over(store);
         let rig = Rig::on(days.clone()).await;
         Self { dice: StdRng::seed_from_u64(seed), days, rig, source, digests: BTreeMap::new(), cut_off: Vec::new() }
     }

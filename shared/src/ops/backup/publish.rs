@@ -9,11 +9,13 @@ use super::claim::require_time_left;
 /// Publishes the manifest within the claim's time, or not at all.
 ///
 /// The PUT is not repeated by itself: a late duplicate would be a backup that nobody waits for. When its reply is lost, what
-/// the vault holds decides. The store's own time of the write is checked afterwards: a manifest that came too late may refer
+/// the vault holds decides. A machine that sleeps between its look at the clock and the PUT makes it in vain: the store
+/// refuses what was decided long ago, so the time runs out some minutes late at most. The store's own time of the write is checked afterwards: a manifest that came too late may refer
 /// to what a sweep has taken, so it gets a tombstone at once.
 pub async fn publish(database: &DatabaseVault, manifest: &Manifest, claim: &Claim) -> Result<()> {
-    require_time_left(claim, database.vault.now().await?)?;
-    match database.publish(manifest).await {
+    let now = database.vault.now().await?;
+    require_time_left(claim, now)?;
+    match database.publish(manifest, now).await {
         Ok(()) => {}
         Err(error) if is_there(database, manifest).await => {
             tracing::warn!(backup_id = %manifest.id, %error, "the reply to the manifest was lost, but it is there");

@@ -72,8 +72,6 @@ struct World {
     in_flight: Mutex<Vec<(String, Bytes)>>,
     /// Something was deleted, or a manifest came, since the oracle last looked.
     is_changed: Mutex<bool>,
-    /// Backups whose job was about to publish them and has not, or not in time.
-    unsettled: Mutex<HashSet<BackupId>>,
 }
 
 impl World {
@@ -97,7 +95,7 @@ impl World {
     fn deliver_one(&self) {
         let arrived = self.in_flight.lock().unwrap().pop();
         if let Some((key, body)) = arrived {
-            at_once(self.memory.put_new(&key, body, Tries::One)).unwrap();
+            at_once(self.memory.put_new(&key, body, Tries::Many)).unwrap();
             *self.is_changed.lock().unwrap() = true;
         }
     }
@@ -303,7 +301,7 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
     }
     let manifest = backup.store(&db).await?;
     if mistake == Mistake::LatePublication {
-        return db.publish(&manifest).await;
+        return db.publish(&manifest, db.vault.now().await?).await;
     }
     let claim = Claim {
         vault: db.vault.id(),
@@ -317,10 +315,7 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
         at: listed_at,
         deadline: db.job_limit(listed_at),
     };
-    world.unsettled.lock().unwrap().insert(manifest.id.clone());
-    publish(&db, &manifest, &claim).await?;
-    world.unsettled.lock().unwrap().remove(&manifest.id);
-    Ok(())
+    publish(&db, &manifest, &claim).await
 }
 
 async fn verify(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
@@ -401,14 +396,7 @@ async fn copy_in(world: Arc<World>, source: DatabaseVault, db: DatabaseVault, mi
         _ => Trust::Proven,
     };
     let Some(id) = world.pick(&source.published().await?).cloned() else { return Ok(()) };
-    if trust == Trust::Proven {
-        world.unsettled.lock().unwrap().insert(id.clone());
-    }
-    let copied = walk::copy_one(&source, &db, &id, trust).await;
-    if !matches!(&copied, Err(error) if error.kind() == ErrorKind::OutOfTime) {
-        world.unsettled.lock().unwrap().remove(&id);
-    }
-    copied
+    walk::copy_one(&source, &db, &id, trust).await
 }
 
 type Job = Pin<Box<dyn Future<Output = Result<()>>>>;
@@ -451,7 +439,6 @@ impl Walk {
             dice: Mutex::new(StdRng::seed_from_u64(seed)),
             in_flight: Mutex::default(),
             is_changed: Mutex::new(false),
-            unsettled: Mutex::default(),
         });
         drive(async {
             let vault = Arc::new(Vault::init(memory, master(), 72, 24).await.unwrap());
@@ -498,10 +485,9 @@ impl Walk {
                 let waker = noop_waker();
                 if let Poll::Ready(ended) = self.jobs[next].job.as_mut().poll(&mut Context::from_waker(&waker)) {
                     drop(self.jobs.swap_remove(next));
-                    // Conflicts, what is gone and what came too late are part of the walk; damage is not, but in what came late.
+                    // Conflicts, what is gone and what came too late are part of the walk; damage is not.
                     if let Err(error) = ended
                         && matches!(error.kind(), ErrorKind::Verification | ErrorKind::Bug)
-                        && at_once(self.late_now()).is_empty()
                     {
                         return Err(format!("a job found damage: {error}"));
                     }
@@ -519,8 +505,7 @@ impl Walk {
         let db = &self.oracle;
         let published = db.published().await.map_err(|error| error.to_string())?;
         let condemned = self.condemned(&published).await;
-        let late = self.late(&published).await;
-        for id in published.iter().filter(|id| !condemned.contains(*id) && !late.contains(*id)) {
+        for id in published.iter().filter(|id| !condemned.contains(*id)) {
             let manifest = db.manifest(id).await.unwrap();
             let list = db.pack_list(&manifest).await.map_err(|error| format!("{id}: {error}"))?;
             for entry in list.0 {
@@ -542,40 +527,11 @@ impl Walk {
         tombstones.into_iter().filter(|tombstone| tombstone.state == condemned).map(|t| t.backup).collect()
     }
 
-    /// What came after its deadline although its job looked at the clock: it slept between that and the request. Whether the
-    /// job then withdrew it or died, only a verification tells whether it lacks anything.
-    async fn late(&self, published: &[BackupId]) -> HashSet<BackupId> {
-        let unsettled = self.world.unsettled.lock().unwrap().clone();
-        let mut late = HashSet::new();
-        for id in published.iter().filter(|id| unsettled.contains(*id)) {
-            let written = self.oracle.store().head(&self.oracle.layout.manifest(id)).await.unwrap().info.modified;
-            if written > self.oracle.job_limit(id.time()) {
-                late.insert(id.clone());
-            }
-        }
-        late
-    }
-
-    async fn late_now(&self) -> HashSet<BackupId> {
-        self.late(&self.oracle.published().await.unwrap()).await
-    }
-
-    /// Deletes late backups, as people are told to by the sweep that cannot read them.
-    async fn delete_late(&self) {
-        let db = &self.oracle;
-        for id in self.late_now().await {
-            let _ = holds::release(db, &id, None, WHY).await;
-            self.held.lock().unwrap().retain(|_, held| *held != id);
-            delete(db, &id, true, WHY).await.unwrap();
-        }
-    }
-
     /// All jobs end; some time later nothing is left that nobody needs.
     fn come_to_rest(&mut self) -> Result<(), String> {
         self.jobs.clear();
         // What was on its way has arrived, or never will: a verdict, say, or a tombstone.
         self.world.advance(FLIGHT);
-        at_once(self.delete_late());
         let newest = at_once(newest_verified(&self.oracle)).map_err(|error| error.to_string())?;
         for _ in 0..3 {
             self.world.advance(self.oracle.grace() + SignedDuration::from_hours(1));

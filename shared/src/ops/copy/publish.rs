@@ -11,8 +11,9 @@ use crate::vault::{DatabaseVault, Motive};
 /// One PUT that is not repeated by itself: a late duplicate would be a backup that nobody waits for. When its reply is lost, what
 /// the target holds decides. What the store's own time shows to be late gets a tombstone at once.
 pub async fn publish(target: &DatabaseVault, id: &BackupId, manifest: Bytes, ground: &Ground, by: &str) -> Result<()> {
-    require_time_left(ground, target.vault.now().await?)?;
-    match target.publish_bytes(id, manifest.clone()).await {
+    let now = target.vault.now().await?;
+    require_time_left(ground, now)?;
+    match target.publish_bytes(id, manifest.clone(), now).await {
         Ok(()) => {}
         Err(error) if target.has_published(id, &manifest).await.is_ok_and(|is_there| is_there) => {
             tracing::warn!(backup_id = %id, %error, "the reply to the manifest was lost, but it is there");

@@ -291,7 +291,7 @@ async fn what_is_published_late_is_withdrawn() {
     let ground = era::ground(&target, &id, &run()).await.unwrap();
     // Somebody's request that was on its way for a day.
     pair.later(25);
-    target.publish_bytes(&id, bytes.clone()).await.unwrap();
+    target.publish_bytes(&id, bytes.clone(), target.vault.now().await.unwrap()).await.unwrap();
     let late = Ground { deadline: target.vault.now().await.unwrap() - SignedDuration::from_hours(1), ..ground.clone() };
     assert_eq!(publish(&target, &id, bytes.clone(), &ground, "ann").await.unwrap_err().kind(), ErrorKind::OutOfTime);
     assert_eq!(target.live().await.unwrap().len(), 1, "nothing was sent");

@@ -3,7 +3,7 @@
 use super::S3Store;
 use crate::aws::Failure;
 use crate::error::Error;
-use crate::store::{ObjectStore, Tries, frozen};
+use crate::store::{ObjectStore, Tries, frozen, too_late};
 
 /// What was asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,11 @@ impl S3Store {
 
     pub(super) fn explain_put(&self, key: &str, failure: &Failure, tries: Tries) -> Error {
         let error = self.explain(Action::Put, key, failure);
-        if tries == Tries::One && failure.leaves_it_open() {
+        let is_once = matches!(tries, Tries::Once { .. });
+        if is_once && failure.is("RequestTimeTooSkewed") {
+            return too_late(key).because(error);
+        }
+        if is_once && failure.leaves_it_open() {
             let message = format!("{key} may or may not have been created: {}", error.message());
             return Error::new(error.kind(), message).hint("look whether it is there before you try again");
         }

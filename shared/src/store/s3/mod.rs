@@ -5,7 +5,9 @@
 //! - *412*: the key is taken. By us, when an earlier try's reply was lost: the object's checksum (its bytes, where the store
 //!   keeps none) tells.
 //! - *409*: two conditional requests met; S3 asks for another try.
-//! - *no answer*: [`Tries::Many`] asks again and lands above; [`Tries::One`] gives an error that leaves it open.
+//! - *no answer*: [`Tries::Many`] asks again and lands above; [`Tries::Once`] gives an error that leaves it open.
+//!
+//! What is tried once is signed with the time at which it was decided: S3 itself refuses it when it comes much later.
 //!
 //! Reads are checked against the checksum where they are whole, and against the length always. A body that breaks off or
 //! stalls is fetched again; everything before the body is retried by the SDK.
@@ -26,6 +28,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::{ByteStream, ByteStreamError, DateTime};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, Object, ObjectLockLegalHold, ObjectLockLegalHoldStatus};
+use aws_smithy_async::time::StaticTimeSource;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -258,8 +261,8 @@ impl S3Store {
     ) -> Result<(), Failure> {
         let upload = Duration::from_secs(60 + body.len() as u64 / SLOWEST_UPLOAD_BYTES_PER_S);
         let mut limits = aws_sdk_s3::config::Config::builder().timeout_config(timeouts(upload));
-        if tries == Tries::One {
-            limits = limits.retry_config(RetryConfig::disabled());
+        if let Tries::Once { at } = tries {
+            limits = limits.retry_config(RetryConfig::disabled()).time_source(StaticTimeSource::new(at.into()));
         }
         let request = self.client.put_object().bucket(&self.bucket).key(self.full(key)).if_none_match("*");
         request

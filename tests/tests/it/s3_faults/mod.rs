@@ -6,6 +6,7 @@ use aws_config::SdkConfig;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat::aws::Aws;
 use lifeboat::store::s3::{S3Settings, S3Store};
 use lifeboat::store::{ObjectStore, Put, Tries, list_all, probe_create_only};
@@ -76,6 +77,10 @@ fn assert_discreet(error: &Error) {
     assert!(shown.len() < 2000, "{shown}");
 }
 
+fn once() -> Tries {
+    Tries::Once { at: Timestamp::now() }
+}
+
 fn random_bytes(size_bytes: usize) -> Bytes {
     let mut bytes = vec![0; size_bytes];
     rand::rng().fill_bytes(&mut bytes);
@@ -116,7 +121,7 @@ async fn one_try_is_one_request_and_a_lost_answer_leaves_it_open() {
     let bed = Fixture::new().await;
     for fault in [Fault::LoseRequest, Fault::LoseAnswer, Fault::error(500, "InternalError")] {
         bed.proxy.plan([fault]);
-        let error = bed.put_fails(Tries::One).await;
+        let error = bed.put_fails(once()).await;
         assert_eq!(error.kind(), ErrorKind::Vault);
         assert!(error.message().contains("may or may not"), "{error}");
         assert_eq!(bed.proxy.methods(), ["PUT"]);
@@ -124,8 +129,21 @@ async fn one_try_is_one_request_and_a_lost_answer_leaves_it_open() {
         bed.proxy.requests();
     }
     bed.proxy.plan([Fault::error(403, "AccessDenied")]);
-    let error = bed.put_fails(Tries::One).await;
+    let error = bed.put_fails(once()).await;
     assert!(!error.message().contains("may or may not"), "{error}");
+}
+
+/// S3 refuses requests whose signature is older than a quarter of an hour.
+#[tokio::test]
+async fn one_try_is_signed_with_the_time_of_the_decision_so_that_a_machine_that_slept_makes_it_in_vain() {
+    let bed = Fixture::new().await;
+    let at = Timestamp::now() - SignedDuration::from_mins(20);
+    bed.proxy.plan([Fault::error(403, "RequestTimeTooSkewed")]);
+    let error = bed.put_fails(Tries::Once { at }).await;
+    assert_eq!(error.kind(), ErrorKind::OutOfTime);
+    let requests = bed.proxy.requests();
+    let signed: Vec<&str> = requests.iter().filter_map(|request| request.header("x-amz-date")).collect();
+    assert_eq!(signed, [at.strftime("%Y%m%dT%H%M%SZ").to_string()]);
 }
 
 #[tokio::test]
@@ -261,7 +279,7 @@ async fn without_credentials_nothing_is_sent_and_the_way_to_some_is_told() {
         ))
         .build();
     let store = connect(&bed.bucket, &bed.proxy.endpoint(), anonymous).await;
-    let error = store.put_new("a", "ours".into(), Tries::One).await.unwrap_err();
+    let error = store.put_new("a", "ours".into(), once()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
     assert!(error.hint_text().unwrap().contains("AWS_PROFILE"));
     assert!(!error.message().contains("may or may not"), "{error}");
