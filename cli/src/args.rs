@@ -106,6 +106,7 @@ pub enum Verb {
     Verify(verb::verify::Args),
     Restore(verb::restore::Args),
     Thaw(verb::thaw::Args),
+    Drill(verb::drill::Args),
     Check(verb::check::Args),
     Cleanup(verb::cleanup::Args),
     Delete(verb::delete::Args),
@@ -118,6 +119,7 @@ pub enum Verb {
     Notify(verb::notify::Args),
     Stats(verb::stats::Args),
     Cost(verb::cost::Args),
+    Audit(verb::audit::Args),
     Completions(verb::completions::Args),
 }
 

@@ -1,6 +1,7 @@
 //! What every verb works with: the configuration with the flags laid over it, and the way to what it names.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,13 @@ use lifeboat::config::open::{Connection, Selected};
 use lifeboat::config::{self, Config, ConfigFile, MasterKeySource};
 use lifeboat::model::{BackupId, DatabaseName, Depth, Purpose};
 use lifeboat::notify::Channels;
+use lifeboat::ops::audit::{Intent, Told, audited};
 use lifeboat::ops::{self, ListFilter, Run};
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::store::{self, ObjectStore};
 use lifeboat::vault::{DatabaseVault, Vault};
 use lifeboat::{Error, Result};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Common;
@@ -33,6 +36,9 @@ pub struct Context {
     screen: Screen,
     stdout: Paint,
     cancel: CancellationToken,
+    /// `AWS_ENDPOINT_URL_S3` says where S3 is.
+    has_s3_endpoint: bool,
+    caller: OnceCell<Option<String>>,
 }
 
 impl Context {
@@ -53,9 +59,10 @@ impl Context {
             let there = default_key_file.clone().filter(|path| path.is_file());
             config.master_key = there.map(|path| MasterKeySource::Reference(SecretReference::File(path)));
         }
+        let has_s3_endpoint = variables.get("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty());
         let environment = Environment::from_iter(variables);
-        let aws = Aws::from_environment();
-        Ok(Self { config, aws, default_key_file, common, environment, screen, stdout, cancel })
+        let (aws, caller) = (Aws::from_environment(), OnceCell::new());
+        Ok(Self { config, aws, default_key_file, common, environment, screen, stdout, cancel, has_s3_endpoint, caller })
     }
 
     /// For the text of the answer.
@@ -227,6 +234,26 @@ impl Context {
                     .hint(format!("choose one with --database: {}", names.join(", "))))
             }
         }
+    }
+
+    /// Does the work, and tells the vault's audit trail who did what.
+    pub async fn audited<T: Told>(
+        &self,
+        vault: &Vault,
+        run: &Run,
+        intent: Intent,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let caller = self.caller.get_or_init(async || self.aws_caller(vault).await).await.clone();
+        audited(vault, run, intent.caller(caller), work).await
+    }
+
+    /// Whom AWS takes us for, where the vault is in AWS.
+    async fn aws_caller(&self, vault: &Vault) -> Option<String> {
+        let in_s3 = vault.store.location().starts_with("s3://");
+        // Stores that speak S3 seldom speak STS, and AWS itself knows nothing of their credentials.
+        let elsewhere = self.aws.sdk_config().await.endpoint_url().is_none() && self.has_s3_endpoint;
+        if in_s3 && !elsewhere { self.aws.caller().await } else { None }
     }
 
     /// For an operation that begins now and must end within `limit`.

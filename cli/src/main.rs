@@ -97,8 +97,10 @@ impl Verb {
             Self::Notify(args) => verb::notify::run(args, context).await,
             Self::Stats(args) => verb::stats::run(args, context).await,
             Self::Cost(args) => verb::cost::run(args, context).await,
+            Self::Audit(args) => verb::audit::run(args, context).await,
             Self::Restore(args) => verb::restore::run(args, context).await,
             Self::Thaw(args) => verb::thaw::run(args, context).await,
+            Self::Drill(args) => verb::drill::run(args, context).await,
             Self::Verify(args) => verb::verify::run(args, context).await,
             Self::Completions(args) => Ok(verb::completions::run(args)),
         }
@@ -109,9 +111,10 @@ impl Verb {
     fn stops_cleanly(&self) -> bool {
         match self {
             Self::Backup(_) | Self::Verify(_) | Self::Restore(_) | Self::Check(_) | Self::Cleanup(_) => true,
-            Self::Pull(_) | Self::Push(_) | Self::Thaw(_) => true,
+            Self::Pull(_) | Self::Push(_) | Self::Thaw(_) | Self::Drill(_) => true,
             Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) => false,
-            Self::Status(_) | Self::Notify(_) | Self::Stats(_) | Self::Cost(_) | Self::Completions(_) => false,
+            Self::Status(_) | Self::Notify(_) | Self::Stats(_) | Self::Cost(_) | Self::Audit(_) => false,
+            Self::Completions(_) => false,
             Self::Delete(_) | Self::Undelete(_) | Self::Hold(_) | Self::Release(_) => false,
         }
     }

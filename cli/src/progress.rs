@@ -112,7 +112,9 @@ impl Observer for Reporter {
             }
             Event::Expect { total_bytes, tables } => self.expect(&mut state, *total_bytes, *tables),
             Event::Advance(by) => self.advance(&mut state, by),
-            Event::Warning { text } => self.screen.say(&format!("{} {text}", self.paint.warn("warning:"))),
+            Event::Warning { text } | Event::Untold { text } => {
+                self.screen.say(&format!("{} {text}", self.paint.warn("warning:")))
+            }
         }
     }
 }

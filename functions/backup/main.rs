@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use lifeboat::aws::explain;
-use lifeboat::model::{DatabaseName, Tier};
+use lifeboat::model::{DatabaseName, Operation, Tier};
+use lifeboat::ops::audit::{Intent, audited};
 use lifeboat::ops::backup::{BackupOptions, backup, underway};
 use lifeboat::ops::{BackupReport, BackupSummary};
 use lifeboat::vault::Vault;
@@ -136,7 +137,7 @@ async fn make(
     invocation: &Invocation,
 ) -> Result<Answer> {
     let (selected, connection) = deployment.database(name)?;
-    let vault = deployment.vault_or_new().await?;
+    let vault = deployment.vault_or_new(&invocation.run).await?;
     let source = deployment.connect(&connection).await?;
     let options = BackupOptions {
         tags: input.tags.clone(),
@@ -147,7 +148,9 @@ async fn make(
         actor_is_alone: true,
         ..selected.backup_options(input.tier.clone(), &deployment.config)
     };
-    let report = match backup(&vault, &source, &options, &invocation.run).await {
+    let intent = Intent::to(Operation::Backup).database(name).target(job);
+    let made = audited(&vault, &invocation.run, intent, backup(&vault, &source, &options, &invocation.run)).await;
+    let report = match made {
         Err(error) if error.kind() == ErrorKind::Conflict => {
             let other = other_worker(&vault, name, job, &invocation.run.actor).await?.ok_or(error)?;
             tracing::warn!(job, other, "another delivery of this event is being worked on");
@@ -187,6 +190,8 @@ fn measure(deployment: &Deployment, scope: Scope<'_>, backup: &BackupSummary) {
         ("StoredBytes", Unit::Bytes, backup.stored_bytes as f64),
         ("NewBytes", Unit::Bytes, backup.new_bytes as f64),
         ("Rows", Unit::Count, backup.rows as f64),
+        ("RowsPerSecond", Unit::PerSecond, backup.rows as f64 * 1000.0 / backup.duration_ms.max(1) as f64),
+        ("DedupRatio", Unit::Ratio, backup.stored_bytes as f64 / backup.new_bytes.max(1) as f64),
     ];
     deployment.measure(scope, &metrics);
 }

@@ -1,8 +1,9 @@
 //! Lets go of backups that no rule wants any more, and deletes for good what had its grace time. The only function that may
 //! delete.
 
-use lifeboat::model::DatabaseName;
+use lifeboat::model::{DatabaseName, Operation};
 use lifeboat::notify::Severity;
+use lifeboat::ops::audit::{Intent, audited};
 use lifeboat::ops::cleanup::Confirmed;
 use lifeboat::ops::{CleanupReport, cleanup};
 use lifeboat::{Error, Result};
@@ -45,8 +46,15 @@ async fn run(deployment: &Deployment, input: Input, invocation: &Invocation) -> 
     let (mut databases, mut failed) = (Vec::new(), None);
     for name in names {
         invocation.is_about(&name, None);
-        let cleaned = async { cleanup(&vault.database(&name).await?, &options, &invocation.run).await };
-        match cleaned.await {
+        let cleaning = async { cleanup(&vault.database(&name).await?, &options, &invocation.run).await };
+        let cleaned = match options.dry_run {
+            true => cleaning.await,
+            false => {
+                let intent = Intent::to(Operation::Cleanup).database(&name);
+                audited(&vault, &invocation.run, intent, cleaning).await
+            }
+        };
+        match cleaned {
             Ok(report) => {
                 tell(deployment, invocation, &report).await;
                 failed = report.refusal().filter(|_| !report.dry_run).or(failed);

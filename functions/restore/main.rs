@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lifeboat::model::DatabaseName;
+use lifeboat::model::{DatabaseName, Operation};
 use lifeboat::ops::RestoreReport;
+use lifeboat::ops::audit::{Intent, audited};
 use lifeboat::ops::restore::confirmation::{Confirmation, issue, redeem};
 use lifeboat::ops::restore::{Action, RestoreOptions, RestorePlan, plan, restore};
 use lifeboat::ops::thaw::{DEFAULT_DAYS, ThawRequest};
@@ -90,7 +91,9 @@ async fn run(deployment: &Deployment, input: Input, invocation: &Invocation) -> 
         redeem(&database, &plan, &token, &invocation.run.actor, vault.now().await?).await?;
         tracing::warn!(into = plan.target, "confirmed: changes a database that exists");
     }
-    let report = restore(&database, &plan, true, &invocation.run).await?;
+    let intent = Intent::to(Operation::Restore).database(&database.name).backup(&id).target(&plan.target);
+    let restoring = restore(&database, &plan, true, &invocation.run);
+    let report = audited(&vault, &invocation.run, intent, restoring).await?;
     tracing::info!(into = report.target, rows = report.rows, duration_ms = report.duration_ms, "restored");
     if report.proof.ok {
         return Ok(Answer::Restored(report));

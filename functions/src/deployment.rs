@@ -6,9 +6,10 @@ use std::time::Duration;
 use lifeboat::aws::Aws;
 use lifeboat::config::open::{Connection, Selected};
 use lifeboat::config::{self, Config, ConfigFile};
-use lifeboat::model::{BackupId, DatabaseName, Depth};
+use lifeboat::model::{BackupId, DatabaseName, Depth, Operation};
 use lifeboat::notify::{Alert, Channels, Severity, Sns};
-use lifeboat::ops;
+use lifeboat::ops::audit::{Intent, audited};
+use lifeboat::ops::{self, Run};
 use lifeboat::postgres::{Connector, Environment};
 use lifeboat::store::{ObjectStore, require_create_only};
 use lifeboat::vault::{DatabaseVault, Vault};
@@ -108,20 +109,23 @@ impl Deployment {
     }
 
     /// The vault, made if there is none and the stack wants it made.
-    pub async fn vault_or_new(&self) -> Result<Arc<Vault>> {
+    pub async fn vault_or_new(&self, run: &Run) -> Result<Arc<Vault>> {
         match self.vault().await {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.settings.create_vault => self.new_vault().await,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.settings.create_vault => {
+                self.new_vault(run).await
+            }
             opened => opened,
         }
     }
 
-    async fn new_vault(&self) -> Result<Arc<Vault>> {
+    async fn new_vault(&self, run: &Run) -> Result<Arc<Vault>> {
         let store = self.store().await?;
         require_create_only(&*store).await?;
         let master = self.config.open_master_key(&self.aws).await?;
         match Vault::init(store, master, GRACE_HOURS, JOB_LIMIT_HOURS).await {
             Ok(vault) => {
                 tracing::info!(vault = vault.store.location(), "made a new vault");
+                audited(&vault, run, Intent::to(Operation::Init), async { Ok(()) }).await?;
                 Ok(Arc::new(vault))
             }
             // Another invocation was faster; or there are backups without a format record, of which this says more than opening.
@@ -170,11 +174,21 @@ impl Deployment {
         if depth < Depth::Restore {
             return Ok(None);
         }
-        let server = self.scratch().ok_or_else(|| {
+        self.elsewhere(self.scratch(), "or choose the depth full").await.map(Some)
+    }
+
+    /// The server for drills.
+    pub async fn drill_server(&self) -> Result<Connector> {
+        let server = self.config.drill_server().cloned().map(Connection::from);
+        self.elsewhere(server, "or configure `server` in [drill]").await
+    }
+
+    async fn elsewhere(&self, server: Option<Connection>, else_do: &str) -> Result<Connector> {
+        let server = server.ok_or_else(|| {
             Error::configuration("no server to restore on is configured")
-                .hint("give the stack the secret of a server for restores (RestoreSecretArn), or choose the depth full")
+                .hint(format!("give the stack the secret of a server for restores (RestoreSecretArn), {else_do}"))
         })?;
-        self.with_fresh_secrets(|| server.open_server(&self.aws, &self.environment)).await.map(Some)
+        self.with_fresh_secrets(|| server.open_server(&self.aws, &self.environment)).await
     }
 
     fn scratch(&self) -> Option<Connection> {

@@ -32,8 +32,12 @@ pub struct Invocation {
     pub function: String,
     pub run: Run,
     span: Span,
+    untold: Untold,
     about: Mutex<About>,
 }
+
+/// What the audit trail could not be told.
+type Untold = Arc<Mutex<Vec<String>>>;
 
 /// What an invocation works on, for its log and its alerts.
 #[derive(Default, Clone)]
@@ -46,13 +50,14 @@ impl Invocation {
     fn new(context: &Context) -> Self {
         let function = context.env_config.function_name.clone();
         let span = tracing::info_span!("invocation", request_id = context.request_id, database = Empty, backup = Empty);
+        let untold = Untold::default();
         let run = Run {
             cancel: CancellationToken::new(),
             deadline: Some(deadline(context.deadline())),
             actor: format!("{function} request {}", context.request_id),
-            observer: Arc::new(Log(span.clone())),
+            observer: Arc::new(Log { span: span.clone(), untold: Arc::clone(&untold) }),
         };
-        Self { request_id: context.request_id.clone(), function, run, span, about: Mutex::default() }
+        Self { request_id: context.request_id.clone(), function, run, span, untold, about: Mutex::default() }
     }
 
     /// Notes what the work is about.
@@ -133,6 +138,12 @@ where
     let input = understood(event)?;
     // In a box, because its type is deeper than the compiler follows.
     let answer = or_fault(Box::pin(operation(deployment, input, invocation))).await;
+    let untold = std::mem::take(&mut *invocation.untold.lock().unwrap_or_else(PoisonError::into_inner));
+    if !untold.is_empty() {
+        let title = "the audit trail has a gap".to_owned();
+        let alert = invocation.alert(deployment, "audit_failed", Severity::Warning, title, untold.join("; "));
+        alarm::raise(deployment, &alert).await;
+    }
     match answer {
         Ok(answer) => Ok(serde_json::to_value(answer).expect("answers are plain values")),
         Err(error) => {
@@ -181,13 +192,20 @@ fn told(error: &Error) -> String {
 }
 
 /// Writes what an operation tells into the log.
-struct Log(Span);
+struct Log {
+    span: Span,
+    untold: Untold,
+}
 
 impl Observer for Log {
     fn on(&self, event: &Event) {
-        self.0.in_scope(|| match event {
+        self.span.in_scope(|| match event {
             Event::Step { name } => tracing::info!(step = name, "begins"),
             Event::Warning { text } => tracing::warn!("{text}"),
+            Event::Untold { text } => {
+                tracing::error!("{text}");
+                self.untold.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
+            }
             Event::Expect { .. } | Event::Advance(_) => {}
         });
     }

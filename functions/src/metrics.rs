@@ -17,6 +17,9 @@ pub enum Unit {
     Bytes,
     Milliseconds,
     Seconds,
+    PerSecond,
+    Ratio,
+    Percent,
 }
 
 impl Unit {
@@ -26,6 +29,9 @@ impl Unit {
             Self::Bytes => "Bytes",
             Self::Milliseconds => "Milliseconds",
             Self::Seconds => "Seconds",
+            Self::PerSecond => "Count/Second",
+            Self::Ratio => "None",
+            Self::Percent => "Percent",
         }
     }
 }

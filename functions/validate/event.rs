@@ -32,6 +32,12 @@ pub struct Request {
     pub pick: Option<Pick>,
     /// Among whose backups to pick.
     pub tier: Option<Tier>,
+    /// A drill instead of a verification.
+    #[serde(default)]
+    pub drill: bool,
+    /// A drill of one backup picked from each tier.
+    #[serde(default)]
+    pub each_tier: bool,
 }
 
 #[derive(Debug, Deserialize)]

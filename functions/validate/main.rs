@@ -1,14 +1,16 @@
 //! Proves a backup: the one that S3 says was published just now, one that somebody names, or one picked at random.
 
+mod drills;
 mod event;
 
 use std::sync::Arc;
 
-use lifeboat::model::{BackupId, DatabaseName, Depth, Storage, Tier};
+use lifeboat::model::{BackupId, DatabaseName, Depth, Operation, Storage, Tier};
 use lifeboat::notify::Severity;
+use lifeboat::ops::audit::{Intent, audited};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupSummary, ListFilter, VerifyReport, list, thaw};
-use lifeboat::vault::{DatabaseVault, Vault};
+use lifeboat::vault::{DatabaseVault, KeptDrill, Vault};
 use lifeboat::{Error, ErrorKind, Result};
 use lifeboat_functions::manifest_key::published;
 use lifeboat_functions::{Deployment, Invocation, Scope, Unit, ValidationDepth, serve};
@@ -24,8 +26,16 @@ const FULL_UP_TO_BYTES: u64 = 5_000_000_000;
 #[derive(Debug, Serialize)]
 struct Answer {
     verified: Vec<VerifyReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    drilled: Vec<KeptDrill>,
     /// Keys of objects that are no manifest of ours, and backups that are gone.
     ignored: Vec<String>,
+}
+
+impl Answer {
+    fn nothing() -> Self {
+        Self { verified: Vec::new(), drilled: Vec::new(), ignored: Vec::new() }
+    }
 }
 
 #[tokio::main]
@@ -36,6 +46,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 async fn run(deployment: &Deployment, event: Value, invocation: &Invocation) -> Result<Answer> {
     match Event::read(event)? {
         Event::Created(objects) => published_now(deployment, objects, invocation).await,
+        Event::Request(request) if request.drill || request.each_tier => {
+            drills::run(deployment, request, invocation).await
+        }
         Event::Request(request) => asked_for(deployment, request, invocation).await,
     }
 }
@@ -44,7 +57,7 @@ async fn run(deployment: &Deployment, event: Value, invocation: &Invocation) -> 
 async fn published_now(deployment: &Deployment, objects: Vec<Object>, invocation: &Invocation) -> Result<Answer> {
     let (bucket, prefix) =
         deployment.place().ok_or_else(|| Error::configuration("the vault is not in S3, so S3 tells nothing of it"))?;
-    let mut answer = Answer { verified: Vec::new(), ignored: Vec::new() };
+    let mut answer = Answer::nothing();
     let mut failures = Vec::new();
     for Object { bucket: of, key } in objects {
         let backup = (of == bucket).then(|| published(&key, &prefix)).flatten();
@@ -109,16 +122,25 @@ async fn proven_before(database: &DatabaseVault, id: &BackupId, depth: Depth) ->
 
 async fn asked_for(deployment: &Deployment, request: Request, invocation: &Invocation) -> Result<Answer> {
     let vault = deployment.vault().await?;
-    let chosen = match request.pick {
-        Some(Pick::Random) => picked(&vault, &request).await?,
-        None => Some(deployment.find_backup(&vault, request.database.as_ref(), &request.id).await?),
-    };
-    let Some((database, id)) = chosen else {
-        tracing::warn!(tier = request.tier.as_ref().map(Tier::as_str), "there is no such backup yet");
-        return Ok(Answer { verified: Vec::new(), ignored: Vec::new() });
-    };
+    let Some((database, id)) = chosen(deployment, &vault, &request).await? else { return Ok(Answer::nothing()) };
     let report = prove(deployment, &database, &id, request.depth, invocation).await?;
-    Ok(Answer { verified: vec![report], ignored: Vec::new() })
+    Ok(Answer { verified: vec![report], ..Answer::nothing() })
+}
+
+/// The backup that is named, or one picked at random, if there is one yet.
+async fn chosen(
+    deployment: &Deployment,
+    vault: &Arc<Vault>,
+    request: &Request,
+) -> Result<Option<(DatabaseVault, BackupId)>> {
+    let chosen = match request.pick {
+        Some(Pick::Random) => picked(vault, request).await?,
+        None => Some(deployment.find_backup(vault, request.database.as_ref(), &request.id).await?),
+    };
+    if chosen.is_none() {
+        tracing::warn!(tier = request.tier.as_ref().map(Tier::as_str), "there is no such backup yet");
+    }
+    Ok(chosen)
 }
 
 async fn picked(vault: &Arc<Vault>, request: &Request) -> Result<Option<(DatabaseVault, BackupId)>> {
@@ -156,7 +178,9 @@ async fn prove(
 ) -> Result<VerifyReport> {
     invocation.is_about(&database.name, Some(id));
     let scratch = deployment.scratch_server(depth).await?;
-    let report = verify(database, id, depth, scratch.as_ref(), &invocation.run).await?;
+    let intent = Intent::to(Operation::Verify).database(&database.name).backup(id);
+    let verifying = verify(database, id, depth, scratch.as_ref(), &invocation.run);
+    let report = audited(&database.vault, &invocation.run, intent, verifying).await?;
     let scope = Scope { database: Some(&database.name), tier: None };
     deployment.measure(scope, &[("VerificationFailed", Unit::Count, if report.ok { 0.0 } else { 1.0 })]);
     if report.ok {

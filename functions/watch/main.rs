@@ -7,7 +7,7 @@ use lifeboat::ops;
 use lifeboat::ops::watch::{Telling, Told, tell};
 use lifeboat::plan::health::{DatabaseHealth, HealthFinding, HealthPolicy, Limits, State};
 use lifeboat::{Error, Result};
-use lifeboat_functions::{Deployment, Invocation, Scope, Unit, serve};
+use lifeboat_functions::{Deployment, Invocation, Metric, Scope, Unit, serve};
 use serde::{Deserialize, Serialize};
 
 /// `docs/events/watch.schema.json`
@@ -35,6 +35,8 @@ struct Watched {
     last_backup_age_s: u64,
     last_verified_age_s: u64,
     late: bool,
+    /// Of the backup jobs of the last 30 days; `null` when there were none.
+    success_rate: Option<f64>,
     findings: Vec<HealthFinding>,
 }
 
@@ -86,6 +88,7 @@ fn watched(health: DatabaseHealth, limit_s: u64) -> Watched {
         last_backup_age_s: measures.backup_age_s,
         last_verified_age_s: measures.verified_age_s,
         late: measures.backup_age_s > limit_s,
+        success_rate: measures.success_rate,
         findings,
     }
 }
@@ -100,9 +103,11 @@ fn measure(deployment: &Deployment, watched: &Watched) {
             "found"
         );
     }
-    let metrics = [
+    let ages = [
         ("LastBackupAge", Unit::Seconds, watched.last_backup_age_s as f64),
         ("LastVerifiedAge", Unit::Seconds, watched.last_verified_age_s as f64),
     ];
+    let success = watched.success_rate.map(|rate| ("SuccessRate", Unit::Percent, rate * 100.0));
+    let metrics: Vec<Metric> = ages.into_iter().chain(success).collect();
     deployment.measure(Scope { database: Some(&watched.database), tier: None }, &metrics);
 }

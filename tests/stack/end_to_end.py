@@ -132,6 +132,8 @@ class Site:
             "DatabaseSecretArns": f"{self.secrets['shop']},{self.secrets['crm']}",
             "MasterKeySecretArn": self.secrets["master-key"],
             "RestoreSecretArn": self.secrets["restores"],
+            # Everything here is on one server.
+            "Settings": '[drill]\nallow_source = true\ntargets = { rto = "1h" }\n',
             "Architecture": "x86_64",
         }.items()]
         archive = self.folder / "code.zip"
@@ -274,10 +276,13 @@ class Story(unittest.TestCase):
             self.assertFalse(matches(pattern, self.published(other)), other)
         self.assertEqual(self.site.messages(), [])
 
-    def test_03_the_drill_of_the_template_restores_on_the_server_for_that(self):
-        drill = {**self.scheduled("DrillSchedule"), "tier": "daily"}
-        report = self.site.answer("validate", drill)["verified"][0]
-        self.assertEqual((report["depth"], report["ok"]), ("restore", True))
+    def test_03_the_drills_of_the_template_restore_on_the_server_for_that_and_are_kept(self):
+        for name, drills in (("DrillSchedule", 1), ("MonthlyDrillSchedule", 2)):
+            drilled = self.site.answer("validate", self.scheduled(name))["drilled"]
+            self.assertEqual([drill["ok"] for drill in drilled], [True] * drills, name)
+            for drill in drilled:
+                (report,) = self.site.keys_below(drill["record"]["object"])
+                self.assertIn(drill["backup"], report)
 
     def test_04_a_new_database_is_restored_at_once_and_an_old_one_with_the_token_of_its_plan(self):
         bed("psql", "17", "--quiet", "--dbname=postgres", "--command=DROP DATABASE IF EXISTS shop_copy")

@@ -34,6 +34,7 @@ WRITES = ("HasBucketKey", "kms:GenerateDataKey", "BucketKeyArn")
 WRAPS = ("UseKms", "kms:Encrypt", "MasterKmsKeyArn")
 OWN = {
     "Backup": {
+        ("", "s3:PutObject", "vault:audit/*"),
         ("", "s3:PutObject", "vault:format/*"),
         ("", "s3:PutObject", "vault:databases/*"),
         ("", "s3:PutObject", "vault:probe/create-only"),
@@ -44,11 +45,14 @@ OWN = {
         ("", "lambda:InvokeFunction", "function:${AWS::StackName}-backup"),
     },
     "Validate": {
+        ("", "s3:PutObject", "vault:audit/*"),
         ("", "s3:PutObject", "vault:databases/*/verdicts/*"),
+        ("", "s3:PutObject", "vault:databases/*/drills/*"),
         WRITES,
         ("HasRestoreSecret", "secretsmanager:GetSecretValue", "RestoreSecretArn"),
     },
     "Cleanup": {
+        ("", "s3:PutObject", "vault:audit/*"),
         ("", "s3:PutObject", "vault:databases/*/tombstones/*"),
         ("", "s3:DeleteObject", "vault:databases/*/backups/*"),
         ("", "s3:GetObjectRetention", "vault:databases/*/backups/*"),
@@ -58,6 +62,7 @@ OWN = {
         WRITES,
     },
     "Restore": {
+        ("", "s3:PutObject", "vault:audit/*"),
         ("", "s3:PutObject", "vault:databases/*"),
         ("", "s3:RestoreObject", "vault:databases/*/archive/*"),
         WRITES,
@@ -81,8 +86,8 @@ STARS = {
     ("AlertKey", "AlarmsMayPublish"): "in a key's policy, `*` is the key itself",
 }
 METRICS = {
-    **dict.fromkeys(["BackupSucceeded", "Duration", "StoredBytes", "NewBytes", "Rows"], {"Stack", "Stack,Database", "Stack,Database,Tier"}),
-    **dict.fromkeys(["VerificationFailed", "LastBackupAge", "LastVerifiedAge"], {"Stack", "Stack,Database"}),
+    **dict.fromkeys(["BackupSucceeded", "Duration", "StoredBytes", "NewBytes", "Rows", "RowsPerSecond", "DedupRatio", "RTO", "RPO"], {"Stack", "Stack,Database", "Stack,Database,Tier"}),
+    **dict.fromkeys(["VerificationFailed", "DrillFailed", "LastBackupAge", "LastVerifiedAge", "SuccessRate"], {"Stack", "Stack,Database"}),
     "AlertFailed": {"Stack"},
 }
 
@@ -300,7 +305,8 @@ class Starts(unittest.TestCase):
             **{f"{tier}Schedule": what for tier, what in tiers.items()},
             "CleanupSchedule": ("CleanupFunction.Arn", {}),
             "WatchSchedule": ("WatchFunction.Arn", {}),
-            "DrillSchedule": ("ValidateFunction.Arn", {"pick": "random", "tier": "monthly", "depth": "restore"}),
+            "DrillSchedule": ("ValidateFunction.Arn", {"drill": True, "pick": "random", "tier": "daily"}),
+            "MonthlyDrillSchedule": ("ValidateFunction.Arn", {"each_tier": True}),
         })
 
     def test_nothing_is_lost_in_silence(self):
@@ -442,7 +448,7 @@ class Form(unittest.TestCase):
 
     def test_the_guide_explains_every_parameter_and_alarm(self):
         guide = (ROOT / "docs/deploy.md").read_text()
-        alarms = {"NoRecentBackup", "VerificationFailed", "AlertFailed", "UndeliveredEvents"}
+        alarms = {"NoRecentBackup", "VerificationFailed", "DrillFailed", "AlertFailed", "UndeliveredEvents"}
         for name in {*TEMPLATE["Parameters"], *alarms}:
             self.assertIn(f"`{name}`", guide)
 

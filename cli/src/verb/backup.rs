@@ -6,7 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use lifeboat::config::Floor;
 use lifeboat::config::open::Selected;
-use lifeboat::model::{Depth, Encoding, Storage, Tier};
+use lifeboat::model::{Depth, Encoding, Operation, Storage, Tier};
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::backup::{BackupOptions, BlockedDdl, backup};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, BackupSummary, LastVerdict, Run, VerifyReport};
@@ -134,7 +135,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let source = context.connect(&connection).await?;
     let options = options(args, &selected, context);
 
-    let mut report = backup(&vault, &source, &options, &run).await?;
+    let intent = Intent::to(Operation::Backup).database(&options.database);
+    let mut report = context.audited(&vault, &run, intent, backup(&vault, &source, &options, &run)).await?;
     let mut failed = below(floor, &report.backup);
     if let Some(depth) = depth {
         let verified = verify_new(&vault, &report.backup, depth, context, &run).await;
@@ -188,7 +190,8 @@ async fn verify_new(
 ) -> Result<VerifyReport> {
     let database = vault.database(&backup.database).await?;
     let scratch = context.scratch_server(depth, None, &backup.database).await?;
-    verify(&database, &backup.id, depth, scratch.as_ref(), run).await
+    let intent = Intent::to(Operation::Verify).database(&database.name).backup(&backup.id);
+    context.audited(vault, run, intent, verify(&database, &backup.id, depth, scratch.as_ref(), run)).await
 }
 
 /// Writes the verdict into the report; gives the failure if there is one. The backup stays, whatever became of its

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use lifeboat::Error;
 use lifeboat::Result;
+use lifeboat::model::Operation;
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::cleanup::{Confirmed, SweepReport};
 use lifeboat::ops::{self, CleanupReport};
 use lifeboat::plan::retention::{Decision, Outcome};
@@ -52,8 +54,15 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let options = context.config.cleanup_options(args.dry_run, confirmed);
     let (mut reports, mut failed) = (Vec::new(), None);
     for name in names {
-        let cleaned = async { ops::cleanup(&vault.database(&name).await?, &options, &run).await };
-        let refused = match cleaned.await {
+        let cleaning = async { ops::cleanup(&vault.database(&name).await?, &options, &run).await };
+        let cleaned = match options.dry_run {
+            true => cleaning.await,
+            false => {
+                let intent = Intent::to(Operation::Cleanup).database(&name);
+                context.audited(&vault, &run, intent, cleaning).await
+            }
+        };
+        let refused = match cleaned {
             Ok(report) => {
                 let refused = report.refusal().filter(|_| !report.dry_run);
                 reports.push(report);

@@ -1,6 +1,8 @@
 //! `lifeboat delete` and `lifeboat undelete`
 
 use lifeboat::Result;
+use lifeboat::model::Operation;
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::{self, DeletionReport};
 use lifeboat::vault::Motive;
 
@@ -59,7 +61,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     }
     let mut reports = Vec::new();
     for (db, id) in &wanted {
-        reports.push(ops::delete(db, id, args.yes, motive).await?);
+        let intent = Intent::to(Operation::Delete).database(&db.name).backup(id).target(&args.reason);
+        reports.push(context.audited(&vault, &run, intent, ops::delete(db, id, args.yes, motive)).await?);
     }
     Ok(answer(&reports))
 }
@@ -70,7 +73,8 @@ pub async fn run_undelete(args: UndeleteArgs, context: &Context) -> Result<Answe
     let mut reports = Vec::new();
     for id in &args.ids {
         let (db, id) = context.find_backup(&vault, id).await?;
-        reports.push(ops::undelete(&db, &id, motive).await?);
+        let intent = Intent::to(Operation::Undelete).database(&db.name).backup(&id).target(&args.reason);
+        reports.push(context.audited(&vault, &run, intent, ops::undelete(&db, &id, motive)).await?);
     }
     Ok(answer(&reports))
 }

@@ -1,8 +1,9 @@
 //! `lifeboat hold` and `lifeboat release`
 
 use jiff::Timestamp;
-use lifeboat::model::Hold;
+use lifeboat::model::{Hold, Operation};
 use lifeboat::ops::HoldState;
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::holds;
 use lifeboat::vault::Motive;
 use lifeboat::{Error, Result};
@@ -57,7 +58,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let (vault, run) = (context.vault().await?, context.run(None)?);
     let (db, id) = context.find_backup(&vault, &args.id).await?;
     let motive = Motive { reason: &args.reason, by: &run.actor };
-    let hold = holds::hold(&db, &id, args.until, motive).await?;
+    let intent = Intent::to(Operation::Hold).database(&db.name).backup(&id).target(&args.reason);
+    let hold = context.audited(&vault, &run, intent, holds::hold(&db, &id, args.until, motive)).await?;
     let Hold { backup, hold: name, until, .. } = &hold;
     let text = match until {
         Some(until) => format!("{backup} is held until {} (hold {name})\n", human::time(*until)),
@@ -70,7 +72,9 @@ pub async fn run_release(args: ReleaseArgs, context: &Context) -> Result<Answer>
     let (vault, run) = (context.vault().await?, context.run(None)?);
     let (db, id) = context.find_backup(&vault, &args.id).await?;
     let motive = Motive { reason: &args.reason, by: &run.actor };
-    let released = holds::release(&db, &id, args.hold.as_deref(), motive).await?;
+    let intent = Intent::to(Operation::Release).database(&db.name).backup(&id).target(&args.reason);
+    let releasing = holds::release(&db, &id, args.hold.as_deref(), motive);
+    let released = context.audited(&vault, &run, intent, releasing).await?;
     let text = format!("{id}: {} released\n", human::counted(released.len() as u64, "hold"));
     Ok(Answer::new(&released, text))
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use lifeboat::aws::SecretReference;
 use lifeboat::config::MasterKeySource;
+use lifeboat::model::Operation;
+use lifeboat::ops::audit::Intent;
 use lifeboat::store::require_create_only;
 use lifeboat::vault::Vault;
 use lifeboat::vault::keys::MasterKey;
@@ -57,6 +59,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let location = store.location();
     match Vault::init(store, key.master, args.grace, args.job_limit).await {
         Ok(vault) => {
+            let intent = Intent::to(Operation::Init);
+            context.audited(&vault, &context.run(None)?, intent, async { Ok(()) }).await?;
             let answer = json!({
                 "vault": location,
                 "id": vault.id(),

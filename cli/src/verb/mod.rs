@@ -1,5 +1,6 @@
 //! One file per verb: parse, run the operation, word its answer.
 
+pub mod audit;
 pub mod backup;
 pub mod check;
 pub mod cleanup;
@@ -7,6 +8,7 @@ pub mod completions;
 pub mod cost;
 pub mod delete;
 pub mod doctor;
+pub mod drill;
 pub mod hold;
 pub mod init;
 pub mod list;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat::model::Depth;
+use lifeboat::model::{Depth, Operation};
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::{self, CopyOptions, CopyReport};
 use lifeboat::store::ObjectStore;
 use lifeboat::vault::Vault;
@@ -55,7 +56,7 @@ pub struct What {
 pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let vault = context.vault().await?;
     let place = context.store_at(&args.to).await?;
-    copy_all(&vault, place, &args.what, context).await
+    copy_all(&vault, place, &args.what, Operation::Pull, context).await
 }
 
 /// From `source` to `place`, which becomes the same vault if nothing is there.
@@ -63,6 +64,7 @@ pub async fn copy_all(
     source: &Arc<Vault>,
     place: Arc<dyn ObjectStore>,
     what: &What,
+    operation: Operation,
     context: &Context,
 ) -> Result<Answer> {
     let run = context.run(what.deadline)?;
@@ -82,7 +84,11 @@ pub async fn copy_all(
     let mut reports = Vec::new();
     for (db, id) in &wanted {
         let target = db.open_replica(&replica).await?;
-        reports.push(ops::copy(db, &target, id, CopyOptions { verify }, &run).await?);
+        let intent = |other: &Vault| Intent::to(operation).database(&db.name).backup(id).target(other.store.location());
+        // Both tell: that rows were given away here, and where they came from there.
+        let copying = ops::copy(db, &target, id, CopyOptions { verify }, &run);
+        let copying = context.audited(&replica, &run, intent(source), copying);
+        reports.push(context.audited(source, &run, intent(&replica), copying).await?);
     }
     Ok(answer(&reports, context.paint()))
 }

@@ -1,6 +1,7 @@
 //! `lifeboat push`
 
 use lifeboat::Result;
+use lifeboat::model::Operation;
 
 use super::pull::{What, copy_all};
 use crate::answer::Answer;
@@ -27,5 +28,5 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let folder = context.vault_at(&args.from).await?;
     let place = context.config.open_store(&context.aws).await?;
-    copy_all(&folder, place, &args.what, context).await
+    copy_all(&folder, place, &args.what, Operation::Push, context).await
 }

@@ -3,7 +3,8 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
-use lifeboat::model::Skipped;
+use lifeboat::model::{Operation, Skipped};
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::restore::{Action, RestoreOptions, RestorePlan, plan, restore};
 use lifeboat::ops::thaw::{DEFAULT_DAYS, ThawRequest};
 use lifeboat::ops::{RestoreReport, Run};
@@ -134,7 +135,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
         return Ok(Answer::new(&plan, plan_page(&plan, context.paint())));
     }
     let confirmed = yes || (plan.needs_confirmation && confirm(&plan, context, &run).await?);
-    let report = restore(&database, &plan, confirmed, &run).await?;
+    let intent = Intent::to(Operation::Restore).database(&database.name).backup(&id).target(&plan.target);
+    let report = context.audited(&vault, &run, intent, restore(&database, &plan, confirmed, &run)).await?;
     let failed = (!report.proof.ok).then(|| {
         let tables = human::counted(report.proof.tables_different.len() as u64, "table");
         Error::verification(format!("restored, but {tables} of {} could not be restored whole", report.target))

@@ -1,6 +1,8 @@
 //! `lifeboat thaw`
 
 use lifeboat::Result;
+use lifeboat::model::Operation;
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::thaw::{DEFAULT_DAYS, ThawPlan, ThawReport, ThawRequest, refusal, thaw};
 use lifeboat::plan::thaw::{Count, Frost, Offer};
 use lifeboat::store::ThawTier;
@@ -38,7 +40,15 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let request = args.tier.map(|tier| ThawRequest::new(tier, args.days)).transpose()?;
     let vault = context.vault().await?;
     let (database, id) = context.find_backup(&vault, &args.id).await?;
-    let report = thaw(&database, &id, request, args.days, &context.config.prices, &run).await?;
+    let thawing = thaw(&database, &id, request, args.days, &context.config.prices, &run);
+    let report = match args.tier {
+        // Asked for nothing, it only looks.
+        None => thawing.await?,
+        Some(tier) => {
+            let intent = Intent::to(Operation::Thaw).database(&database.name).backup(&id).target(tier.as_str());
+            context.audited(&vault, &run, intent, thawing).await?
+        }
+    };
     let failed = refusal(&id, &report.plan.frost);
     Ok(Answer::new(&report, page(&report, context.paint())).failed_with(failed))
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use lifeboat::model::{Depth, Finding};
+use lifeboat::model::{Depth, Finding, Operation};
 use lifeboat::ops::VerifyReport;
+use lifeboat::ops::audit::Intent;
 use lifeboat::ops::verify::verify;
 use lifeboat::{Error, Result};
 
@@ -56,7 +57,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
     let mut reports = Vec::new();
     for (database, id) in &wanted {
         let scratch = context.scratch_server(args.depth, args.server.as_deref(), &database.name).await?;
-        reports.push(verify(database, id, args.depth, scratch.as_ref(), &run).await?);
+        let intent = Intent::to(Operation::Verify).database(&database.name).backup(id);
+        let verifying = verify(database, id, args.depth, scratch.as_ref(), &run);
+        reports.push(context.audited(&vault, &run, intent, verifying).await?);
     }
     Ok(answer(&reports, context.paint()))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::shell::{Shell, small_database};
 
 /// Takes whatever is posted, one after the other.
-fn receiver() -> (String, Receiver<Value>) {
+pub fn receiver() -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, posted) = channel();

@@ -152,6 +152,10 @@ pub fn redacted(database: &TestDb, check: impl FnOnce()) {
     let filters = [
         (r"\d{8}T\d{6}Z-([a-z]+)-[a-z2-7]{4}", "[id-$1]"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
+        (r"\d{8}T\d{6}\.\d{6}Z", "[moment]"),
+        (r"\b(\d+s )?\d+ms\b", "[duration]"),
+        (r#"("(restore|loss)_ms": )\d+"#, "$1[ms]"),
+        (r#"("by": )"[^"]*""#, "$1[actor]"),
         (r"\d+ min \d+ s|\d+(\.\d+)? (ms|s)\b", "[duration]"),
         (r"\d+(\.\d+)? (B|kB|MB)\b", "[size]"),
         (r#"("[a-z_]+_bytes": )\d+"#, "$1[bytes]"),

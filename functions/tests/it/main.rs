@@ -4,6 +4,7 @@
 mod backup;
 mod events;
 mod http;
+mod metrics;
 mod others;
 mod restore;
 mod sandbox;

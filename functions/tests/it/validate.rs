@@ -1,6 +1,8 @@
 //! The validation function.
 
 use lifeboat::model::Depth;
+use lifeboat::ops::audit::audit;
+use lifeboat::plan::audit::AuditFilter;
 use lifeboat_tests::{Bed, TestDb};
 use serde_json::{Value, json};
 
@@ -167,4 +169,76 @@ async fn a_restore_proves_it_on_the_server_for_restores() {
     let left = "SELECT count(*) FROM pg_database WHERE datname LIKE 'lifeboat%'";
     let left: i64 = elsewhere.client("postgres").await.query_one(left, &[]).await.unwrap().get(0);
     assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_is_reported_measured_and_told() {
+    let (_db, stack, id) = backed_up().await;
+    let elsewhere = Bed::get().private_server(17, &[]).await;
+    let server = elsewhere.admin_url();
+    let settings = "[drill]\ntargets = { rto = \"1h\", rpo = \"1h\" }\n\
+                    [drill.assertions.orders]\nsql = \"SELECT count(*) > 0 FROM orders\"\n";
+    let variables = [
+        ("SCRATCH", server.as_str()),
+        ("LIFEBOAT_DRILL__SERVER", "env:SCRATCH"),
+        ("LIFEBOAT_FUNCTION_SETTINGS", settings),
+        ("LIFEBOAT_FUNCTION_NOTIFY_SUCCESS", "true"),
+    ];
+    let sandbox = stack.sandbox_with("validate", &variables).await;
+    for event in [json!({"drill": true, "pick": "random", "tier": "daily"}), json!({"each_tier": true})] {
+        let answer = sandbox.invoke(&event).await.answer();
+        let drilled = answer["drilled"].as_array().unwrap();
+        assert_eq!(drilled.len(), 1, "{answer}");
+        assert_eq!((&drilled[0]["backup"], &drilled[0]["ok"]), (&json!(id), &json!(true)), "{answer}");
+    }
+    assert_eq!((sandbox.metric("RTO").len(), sandbox.metric("RPO").len()), (2, 2));
+    assert_eq!(sandbox.metric("DrillFailed"), [0.0, 0.0]);
+    assert_eq!(verdict(&stack, &id).await, Some((Depth::Restore, true)));
+    let alerts = stack.alerts(2).await;
+    assert_eq!(alerts[0]["body"]["Subject"], "[INFO] test-stack: shop: the restore drill passed");
+    let db = stack.vault().await.database(&"shop".parse().unwrap()).await.unwrap();
+    assert_eq!(db.drills().await.unwrap().0.len(), 2);
+
+    // On a server that was backed up, and with an assertion that does not hold.
+    let own =
+        stack.sandbox_with("validate", &[("SCRATCH", &_db.url()), ("LIFEBOAT_DRILL__SERVER", "env:SCRATCH")]).await;
+    let (kind, _) = own.invoke(&json!({"drill": true, "id": id})).await.error();
+    assert_eq!(kind, "preflight_refused");
+    let wrong = settings.replace("count(*) > 0", "count(*) < 0");
+    let variables = [variables[0], variables[1], ("LIFEBOAT_FUNCTION_SETTINGS", wrong.as_str())];
+    let sandbox = stack.sandbox_with("validate", &variables).await;
+    let (kind, message) = sandbox.invoke(&json!({"drill": true, "id": id})).await.error();
+    assert_eq!(kind, "verification_failed");
+    assert!(message.contains("assertion orders: it is not true"), "{message}");
+    assert_eq!(sandbox.metric("DrillFailed"), [1.0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_function_tells_the_audit_trail() {
+    let (db, stack, id) = backed_up().await;
+    stack.sandbox("validate").await.invoke(&json!({"id": id})).await.answer();
+    stack.sandbox("cleanup").await.invoke(&json!({"dry_run": true})).await.answer();
+    stack.sandbox("cleanup").await.invoke(&json!({})).await.answer();
+    let into = format!("{}_copy", db.name());
+    stack.sandbox("restore").await.invoke(&json!({"id": id, "into": into})).await.answer();
+    drop(db.server().adopt_database(&into));
+    let trail = audit(&stack.vault().await, &AuditFilter::default(), true).await.unwrap();
+    let told: Vec<String> =
+        trail.entries.iter().map(|entry| format!("{} {}", entry.deed.operation, entry.deed.status.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            "init done",
+            "backup done",
+            "verify done",
+            "cleanup announced",
+            "cleanup done",
+            "restore announced",
+            "restore done"
+        ]
+    );
+    assert_eq!(trail.findings, Some(vec![]));
+    let backup = &trail.entries[1].deed;
+    assert!(backup.actor.starts_with("test-stack-backup request "), "{}", backup.actor);
+    assert_eq!(backup.backup.as_ref().unwrap().as_str(), id);
 }

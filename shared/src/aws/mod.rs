@@ -1,5 +1,6 @@
 //! AWS, as this process's environment and profile configure it: the one place where the SDK is set up.
 
+mod caller;
 mod failure;
 mod kms;
 mod remembered;

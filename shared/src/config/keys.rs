@@ -12,14 +12,16 @@ use super::section::{Section, Written};
 use super::tree::{Origin, Table};
 use super::units::{parse_duration, parse_rate, parse_size};
 use super::{
-    Config, ConnectionSource, DatabaseConfig, EmailConfig, Floor, MasterKeySource, NotifyConfig, RetentionConfig,
-    SlackConfig, SnsConfig, TierConfig, TierKeep, VerifyConfig, WatchConfig, WebhookConfig,
+    AssertionConfig, Config, ConnectionSource, DatabaseConfig, DrillConfig, EmailConfig, Floor, MasterKeySource,
+    NotifyConfig, RetentionConfig, SlackConfig, SnsConfig, TierConfig, TierKeep, VerifyConfig, WatchConfig,
+    WebhookConfig,
 };
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Encoding, Severity, Tier};
+use crate::model::{DatabaseName, Depth, DisasterPlan, Encoding, Severity, Targets, Tier};
 use crate::notify::SmtpServer;
 use crate::ops::backup::BlockedDdl;
+use crate::ops::drill::Assertion;
 use crate::plan::cost::Prices;
 use crate::plan::retention::TierRules;
 use crate::plan::unread::ReadPolicy;
@@ -106,12 +108,12 @@ pub fn config(tree: Table, variables: Variables, home: Option<&Path>) -> Result<
         time_zone: top.parsed("time_zone", time_zone)?,
         verify: verify(&mut top, home)?,
         prices: prices(&mut top)?,
+        drill: drill(&mut top, home)?,
         watch: watch(&mut top)?,
         notify: notify(&mut top, home)?,
         pg_dump: top.text("pg_dump")?.map(|written| written.resolve(expand(&written.text, home))),
         has_pg_variables: false,
     };
-    top.not_yet("drill", "no drills are run: use `lifeboat verify --depth restore`, or remove this section")?;
     top.finish()?;
     Ok(config)
 }
@@ -320,6 +322,45 @@ fn verify(top: &mut Section, home: Option<&Path>) -> Result<VerifyConfig> {
     };
     section.finish()?;
     Ok(verify)
+}
+
+fn drill(top: &mut Section, home: Option<&Path>) -> Result<DrillConfig> {
+    let Some(mut section) = top.section("drill")? else { return Ok(DrillConfig::default()) };
+    let drill = DrillConfig {
+        server: connection(&mut section, "server", home)?,
+        allow_source: section.flag("allow_source")?,
+        targets: targets(&mut section)?,
+        plan: DisasterPlan {
+            contacts: section.list("contacts")?,
+            escalation: section.list("escalation")?,
+            document: section.text("document")?.map(|written| written.text),
+        },
+        tolerated: section.parsed_list("tolerate", str::parse)?.into_iter().collect(),
+        assertions: assertions(&mut section)?,
+    };
+    section.finish()?;
+    Ok(drill)
+}
+
+fn targets(drill: &mut Section) -> Result<Targets> {
+    let Some(mut section) = drill.section("targets")? else { return Ok(Targets::default()) };
+    let mut target = |key| -> Result<Option<u64>> {
+        let duration = section.parsed(key, parse_duration)?;
+        Ok(duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    };
+    let targets = Targets { rto_ms: target("rto")?, rpo_ms: target("rpo")? };
+    section.finish()?;
+    Ok(targets)
+}
+
+fn assertions(drill: &mut Section) -> Result<Vec<AssertionConfig>> {
+    let read = |(_, name, mut section): (Origin, String, Section)| {
+        let sql = required(section.text("sql")?, &section, "sql")?.text;
+        let database = section.parsed("database", str::parse)?;
+        section.finish()?;
+        Ok(AssertionConfig { assertion: Assertion { name, sql }, database })
+    };
+    drill.named_sections("assertions")?.into_iter().map(read).collect()
 }
 
 fn watch(top: &mut Section) -> Result<WatchConfig> {

@@ -22,11 +22,12 @@ use secrecy::SecretString;
 
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
-use crate::model::{DatabaseName, Depth, Encoding, Severity, Storage, Tier};
+use crate::model::{DatabaseName, Depth, DisasterPlan, Encoding, Look, Severity, Storage, Targets, Tier};
 use crate::notify::SmtpServer;
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::ops::cleanup::{CleanupOptions, Confirmed};
+use crate::ops::drill::{Assertion, DrillOptions};
 use crate::plan::alerts::Repeats;
 use crate::plan::cost::Prices;
 use crate::plan::health::{HealthPolicy, TierHealth};
@@ -57,6 +58,7 @@ pub struct Config {
     pub verify: VerifyConfig,
     /// What storage costs, for `cost`.
     pub prices: Prices,
+    pub drill: DrillConfig,
     pub watch: WatchConfig,
     pub notify: NotifyConfig,
     /// The `pg_dump` to use; `None` looks for one.
@@ -171,6 +173,27 @@ pub struct VerifyConfig {
     pub after_backup: Option<Depth>,
     /// Where `verify --depth restore` makes its scratch database; the backed-up server where nothing is said.
     pub server: Option<ConnectionSource>,
+}
+
+/// `[drill]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DrillConfig {
+    /// Where drills restore; `verify.server` where nothing is said.
+    pub server: Option<ConnectionSource>,
+    /// Whether that may be the server that was backed up.
+    pub allow_source: bool,
+    pub targets: Targets,
+    pub plan: DisasterPlan,
+    pub tolerated: BTreeSet<Look>,
+    pub assertions: Vec<AssertionConfig>,
+}
+
+/// `[drill.assertions.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssertionConfig {
+    pub assertion: Assertion,
+    /// Of which database it must be true; of any where nothing is said.
+    pub database: Option<DatabaseName>,
 }
 
 /// `[watch]`: thresholds of [`crate::plan::health`]. What is not said is as there.
@@ -333,6 +356,24 @@ impl Config {
             floor_rows: floor.rows,
             floor_plaintext_bytes: floor.plaintext_bytes,
         }
+    }
+
+    /// How a database is drilled.
+    pub fn drill_options(&self, database: &DatabaseName) -> DrillOptions {
+        let DrillConfig { allow_source, targets, plan, tolerated, assertions, .. } = &self.drill;
+        let is_about = |config: &&AssertionConfig| config.database.as_ref().is_none_or(|of| of == database);
+        DrillOptions {
+            targets: *targets,
+            plan: plan.clone(),
+            assertions: assertions.iter().filter(is_about).map(|config| config.assertion.clone()).collect(),
+            tolerated: tolerated.clone(),
+            may_use_source: *allow_source,
+        }
+    }
+
+    /// Where drills restore, if anything says so.
+    pub fn drill_server(&self) -> Option<&ConnectionSource> {
+        self.drill.server.as_ref().or(self.verify.server.as_ref())
     }
 
     /// How long silence lasts while a finding stays.

@@ -81,6 +81,17 @@ impl Section {
         parse(&written.text).map(Some).map_err(|error| reworded(&written, &error))
     }
 
+    /// `true` or `false`; what is not said is false.
+    pub fn flag(&mut self, key: &'static str) -> Result<bool> {
+        let Some(node) = self.take(key) else { return Ok(false) };
+        match (&node.value, &node.origin) {
+            (Value::Boolean(is_true), _) => Ok(*is_true),
+            (Value::Text(text), Origin::Variable(_)) if text == "true" => Ok(true),
+            (Value::Text(text), Origin::Variable(_)) if text == "false" => Ok(false),
+            _ => Err(self.wrong_kind(key, &node, "true or false")),
+        }
+    }
+
     /// A whole number from `least` up; from a variable, its digits.
     pub fn number<T: TryFrom<i64> + FromStr + PartialOrd>(&mut self, key: &'static str, least: T) -> Result<Option<T>> {
         let Some(node) = self.take(key) else { return Ok(None) };
@@ -128,6 +139,18 @@ impl Section {
         }
     }
 
+    /// A list of texts that `parse` understands. Its error may show the value: not for what may hold a secret.
+    pub fn parsed_list<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+        let origin = self.entries.get(key).map(|node| node.origin.clone());
+        let key_name = self.full_name(key);
+        let parsed = |text: String| {
+            let written =
+                Written { key: key_name.clone(), origin: origin.clone().expect("a list that is there"), text };
+            parse(&written.text).map_err(|error| reworded(&written, &error))
+        };
+        self.list(key)?.into_iter().map(parsed).collect()
+    }
+
     pub fn section(&mut self, key: &'static str) -> Result<Option<Self>> {
         let Some(node) = self.take(key) else { return Ok(None) };
         self.below(key, node).map(Some)
@@ -148,17 +171,6 @@ impl Section {
         match node.value {
             Value::Table(entries) => Ok(Self::new(self.full_name(key), entries)),
             _ => Err(self.wrong_kind(key, &node, "a section")),
-        }
-    }
-
-    /// Refuses a key of the design that this version does not act on: silence would be believed.
-    pub fn not_yet(&mut self, key: &'static str, meanwhile: &str) -> Result<()> {
-        match self.entries.remove(key) {
-            None => Ok(()),
-            Some(node) => {
-                let name = self.full_name(key);
-                Err(Error::configuration(format!("{}: {name} is not supported yet", node.origin)).hint(meanwhile))
-            }
         }
     }
 

@@ -74,10 +74,40 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one() {
 }
 
 #[test]
+fn a_drill_is_as_it_is_configured() {
+    let text = "[verify]\nserver = 'env:SCRATCH'\n[drill]\nallow_source = true\ntargets = { rto = '1h', rpo = '24h' }\n\
+                contacts = ['Ada']\nescalation = ['on call', 'CTO']\ndocument = 'https://wiki'\ntolerate = ['orphans']\n\
+                [drill.assertions.recent]\nsql = 'SELECT true'\ndatabase = 'shop'\n\
+                [drill.assertions.any]\nsql = 'SELECT 1 = 1'\n";
+    let config = read(text, &[("LIFEBOAT_DRILL__TOLERATE", "indexes, sequences")]).unwrap();
+    let options = config.drill_options(&"shop".parse().unwrap());
+    assert_eq!(options.targets, Targets { rto_ms: Some(3_600_000), rpo_ms: Some(86_400_000) });
+    assert_eq!(options.tolerated, [Look::Indexes, Look::Sequences].into());
+    assert_eq!(options.plan.escalation, ["on call", "CTO"]);
+    assert!(options.may_use_source);
+    let asserted = |database: &str| -> Vec<String> {
+        let options = config.drill_options(&database.parse().unwrap());
+        options.assertions.into_iter().map(|assertion| assertion.name).collect()
+    };
+    assert_eq!(asserted("shop"), ["any", "recent"]);
+    assert_eq!(asserted("crm"), ["any"]);
+    assert_eq!(config.drill_server(), config.verify.server.as_ref(), "the server of verifications, where none is said");
+    for (wrong, about) in [
+        ("tolerate = ['rows']", "drill.tolerate"),
+        ("allow_source = 'yes'", "drill.allow_source"),
+        ("targets = { rto = 'soon' }", "drill.targets.rto"),
+        ("targets = { rta = '1h' }", "rta"),
+        ("server = 'postgres://me:secret@db/x'", "holds a password"),
+        ("assertions = { x = { database = 'shop' } }", "drill.assertions.x.sql"),
+    ] {
+        let (message, _) = refusal(&format!("[drill]\n{wrong}\n"), &[]);
+        assert!(message.contains(about), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
 fn features_that_do_not_exist_are_not_promised() {
-    let (message, hint) = refusal("[drill]\nserver = 'secret:x'", &[]);
-    assert!(message.contains("is not supported yet"), "{message}");
-    assert!(hint.contains("remove this"), "{hint}");
     let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
     assert_eq!(config.not_acted_on().len(), 1);
 }

@@ -54,7 +54,7 @@ pub enum Value {
     Integer(i64),
     /// As it is written: prices are decimal, and a binary fraction is another number.
     Fraction(String),
-    Boolean,
+    Boolean(bool),
     List(Vec<Node>),
     Table(Table),
     /// Something that no key of ours takes: a date.
@@ -69,7 +69,7 @@ impl Value {
             Self::Text(_) => "a string",
             Self::Integer(_) => "a whole number",
             Self::Fraction(_) => "a fraction",
-            Self::Boolean => "true or false",
+            Self::Boolean(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a section",
             Self::Other => "a date",
@@ -114,7 +114,7 @@ impl File<'_> {
             DeValue::Integer(number) => {
                 i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Other, Value::Integer)
             }
-            DeValue::Boolean(_) => Value::Boolean,
+            DeValue::Boolean(is_true) => Value::Boolean(*is_true),
             DeValue::Array(items) => {
                 Value::List(items.iter().map(|item| self.node(self.line(item.span().start), item)).collect())
             }

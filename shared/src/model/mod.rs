@@ -1,6 +1,8 @@
 //! Values only: what is written in a vault and what is said about it. No I/O, no decisions.
 
+mod audit;
 mod catalogue;
+mod drill;
 mod id;
 mod index;
 mod manifest;
@@ -9,10 +11,12 @@ mod rows;
 mod severity;
 mod tally;
 
+pub use audit::{AuditEntry, Deed, DeedProof, DeedStatus, Operation};
 pub use catalogue::{
     Catalogue, Collation, Column, DatabaseProperties, Extension, LargeObject, NotRestored, Role, Sequence,
     SettingOverride, Skipped, TableEntry, TableKind, TableName,
 };
+pub use drill::{CheckOutcome, DisasterPlan, Drill, DrillCheck, Look, Step, Targets};
 pub use id::{BackupId, ContentId, DatabaseName, EraId, KeyId, Lsn, PackId, Tier, VaultId};
 pub use index::{BlockRange, Chunk, IndexPart, PieceRef};
 pub use manifest::{

@@ -1,11 +1,13 @@
 //! What people and schedules start: one operation per file, told in the order in which it happens.
 
+pub mod audit;
 pub mod backup;
 pub mod cleanup;
 pub mod copy;
 mod cost;
 pub mod delete;
 pub mod doctor;
+pub mod drill;
 #[cfg(test)]
 mod fixture;
 pub mod holds;
@@ -26,6 +28,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
+pub use crate::model::Step;
 
 pub use cleanup::{CleanupReport, cleanup};
 pub use copy::{CopyOptions, CopyReport, copy};
@@ -33,7 +36,7 @@ pub use cost::{DatabaseCost, Trial, WhatIf, cost};
 pub use delete::{DeletionReport, delete, undelete};
 pub use holds::HoldState;
 pub use list::{ListFilter, Listing, list};
-pub use report::{BackupReport, BackupSummary, LastVerdict, Proof, RestoreReport, Step, VerifyReport};
+pub use report::{BackupReport, BackupSummary, LastVerdict, Proof, RestoreReport, VerifyReport};
 pub use show::{BackupDetails, show};
 pub use stats::{DatabaseStats, stats};
 pub use status::{Status, status};
@@ -83,6 +86,8 @@ pub enum Event {
     Advance(Progress),
     /// Something people should read: a warning that did not stop the work.
     Warning { text: String },
+    /// The work is done, and the audit trail does not tell of it.
+    Untold { text: String },
 }
 
 /// Work done.

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, Storage, TableName, Tier, Verdict,
+    BackupId, DatabaseName, Depth, Finding, Manifest, NotRestored, Purpose, Skipped, Step, Storage, TableName, Tier,
+    Verdict,
 };
 
 /// One backup, as `list --json` shows it.
@@ -107,12 +108,6 @@ pub struct RestoreReport {
     pub not_restored: Vec<NotRestored>,
     /// What is there, but not quite as it was: a constraint left NOT VALID, a generated column that came out different.
     pub remarks: Vec<Skipped>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    pub name: String,
-    pub duration_ms: u64,
 }
 
 /// Whether the target holds the rows that were read.

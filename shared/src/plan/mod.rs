@@ -1,9 +1,11 @@
 //! Decisions only: values in, values with reasons out. Property-tested; nothing here touches the world.
 
 pub mod alerts;
+pub mod audit;
 pub mod batch;
 pub mod cost;
 mod dependencies;
+pub mod drill;
 mod exclusions;
 pub mod health;
 pub mod read;

@@ -287,8 +287,12 @@ impl DatabaseVault {
 
     /// Reads one record, by whichever of the database's keys authenticates it.
     pub async fn read_record<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Result<T> {
-        let bytes = self.store().get(key).await?;
-        let unverified = Unverified::parse(key, &bytes)?;
+        self.verified_record(kind, key, &self.store().get(key).await?).await
+    }
+
+    /// What the bytes at `key` say, if one of the database's keys authenticates them.
+    pub(super) async fn verified_record<T: DeserializeOwned>(&self, kind: &str, key: &str, bytes: &[u8]) -> Result<T> {
+        let unverified = Unverified::parse(key, bytes)?;
         let keys = self.keys(unverified.mac_key).await.map_err(|error| error.context(key))?;
         unverified.verify(&keys, kind)
     }

@@ -7,6 +7,9 @@ use crate::model::{BackupId, DatabaseName, Depth, EraId, KeyId, PackId, Shelf};
 
 pub const FORMATS: &str = "format/";
 pub const DATABASES: &str = "databases/";
+pub const AUDIT: &str = "audit/";
+/// As many as one listing shows.
+const AUDIT_BLOCK_ENTRIES: u64 = 1000;
 
 pub fn format(number: u32) -> String {
     format!("{FORMATS}{number}.json")
@@ -23,6 +26,27 @@ pub fn alert(database: &DatabaseName, finding: &str, number: u32) -> String {
 
 pub fn alert_sent(database: &DatabaseName, finding: &str, number: u32) -> String {
     format!("{}{finding}/{number}.sent.json", alerts(database))
+}
+
+/// An entry of the audit trail, numbered from 1 on.
+pub fn audit_entry(number: u64) -> String {
+    format!("{}{number:012}.json", audit_entries(number.saturating_sub(1) / AUDIT_BLOCK_ENTRIES))
+}
+
+/// The entries of one block.
+pub fn audit_entries(block: u64) -> String {
+    format!("{AUDIT}{block:09}/")
+}
+
+/// Which block a folder of the trail is.
+pub fn audit_block(name: &str) -> Option<u64> {
+    name.parse().ok().filter(|block: &u64| format!("{block:09}") == name)
+}
+
+/// Which entry a key is of; `None` for what is no entry of the trail.
+pub fn audit_number(key: &str) -> Option<u64> {
+    let number = key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()?;
+    (audit_entry(number) == key && number > 0).then_some(number)
 }
 
 /// One of the names that a pack can have.
@@ -121,7 +145,7 @@ impl Layout {
 
     /// The outcome is part of the name, so that a listing alone finds the failures.
     pub fn verdict(&self, backup: &BackupId, at: Timestamp, depth: Depth, ok: bool) -> String {
-        let time = at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%.6fZ");
+        let time = to_the_microsecond(at);
         let outcome = if ok { "ok" } else { "failed" };
         format!("{}{time}-{depth}-{outcome}.json", self.verdicts(backup))
     }
@@ -156,6 +180,14 @@ impl Layout {
 
     pub fn tombstone_outcome(&self, backup: &BackupId, number: u32) -> String {
         format!("{}{number}.outcome.json", self.tombstones(backup))
+    }
+
+    pub fn drills(&self) -> String {
+        format!("{}drills/", self.root)
+    }
+
+    pub fn drill(&self, backup: &BackupId, at: Timestamp) -> String {
+        format!("{}{}-{backup}.json", self.drills(), to_the_microsecond(at))
     }
 
     pub fn jobs(&self) -> String {
@@ -198,9 +230,37 @@ impl Layout {
     }
 }
 
+/// Sorts by time.
+fn to_the_microsecond(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%.6fZ").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_of_the_audit_trail_is_known_by_its_key_alone() {
+        for (number, key) in [
+            (1, "audit/000000000/000000000001.json"),
+            (1000, "audit/000000000/000000001000.json"),
+            (1001, "audit/000000001/000000001001.json"),
+            (1_234_567, "audit/000001234/000001234567.json"),
+        ] {
+            assert_eq!(audit_entry(number), key);
+            assert_eq!(audit_number(key), Some(number));
+        }
+        for odd in [
+            "audit/000000001/000000000001.json",
+            "audit/000000000/000000000000.json",
+            "audit/000000000/1.json",
+            "audit/000000000/000000000001.json.json",
+            "audit/000000000/+00000000001.json",
+        ] {
+            assert_eq!(audit_number(odd), None, "{odd}");
+        }
+        assert_eq!((audit_block("000000012"), audit_block("12"), audit_block("x")), (Some(12), None, None));
+    }
 
     #[test]
     fn a_pack_is_known_by_each_of_its_names_and_by_no_other() {

@@ -14,7 +14,9 @@
 //! written last.
 
 mod alerts;
+mod audit;
 mod database;
+mod drills;
 mod keyring;
 pub mod keys;
 pub mod layout;
@@ -40,7 +42,9 @@ use layout::Layout;
 use record::Unverified;
 
 pub use alerts::LastAlert;
+pub use audit::StoredEntry;
 pub use database::DatabaseVault;
+pub use drills::{KeptDrill, RecordProof};
 pub use tombstone::{FoundTombstone, Motive, TombstoneState};
 
 /// The newest format this engine reads and writes.

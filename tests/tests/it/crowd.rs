@@ -205,7 +205,7 @@ impl Observer for Between {
                 });
                 meddling.join().unwrap();
             }
-            Event::Warning { text } => self.warnings.lock().unwrap().push(text.clone()),
+            Event::Warning { text } | Event::Untold { text } => self.warnings.lock().unwrap().push(text.clone()),
             _ => {}
         }
     }

@@ -12,6 +12,7 @@ mod crowd;
 mod damage;
 mod data;
 mod days;
+mod drill;
 mod dump;
 mod faults;
 mod gate;

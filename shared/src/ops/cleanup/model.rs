@@ -543,8 +543,9 @@ impl Walk {
             let db = &self.oracle;
             let published = db.published().await.unwrap();
             let left = self.condemned(&published).await;
-            // Ids are in the order of their times. A newer one may have been called back, and then stands for it.
-            if newest > newest_verified(db).await.map_err(|error| error.to_string())? {
+            // A newer one may have been called back, and then stands for it. Of one second, none is newer than the others.
+            let now_newest = newest_verified(db).await.map_err(|error| error.to_string())?;
+            if newest.as_ref().map(BackupId::time) > now_newest.as_ref().map(BackupId::time) {
                 return Err(format!("{newest:?} was verified, and nothing as new is now"));
             }
             if !left.is_empty() {

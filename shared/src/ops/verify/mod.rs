@@ -15,6 +15,7 @@ use crate::model::{BackupId, Depth, Finding, Manifest, PackId, PackList, Verdict
 use crate::ops::{Event, Run, VerifyReport, thaw};
 use crate::postgres::Connector;
 use crate::vault::DatabaseVault;
+pub use by_restore::{Inspect, Restored};
 
 /// Verifies one backup and records the verdict. [`Depth::Restore`] needs `scratch`, a server on which a database can be made.
 ///
@@ -25,6 +26,31 @@ pub async fn verify(
     id: &BackupId,
     depth: Depth,
     scratch: Option<&Connector>,
+    run: &Run,
+) -> Result<VerifyReport> {
+    let scratch = scratch.map(|server| Scratch { server, inspect: None });
+    verify_at(database, id, depth, scratch, run).await
+}
+
+/// Verifies by restore, and has `inspect` look at what came of it before it is dropped; not, where nothing did.
+///
+/// Errors: as of [`verify`], and those of `inspect`.
+pub async fn rehearse(
+    database: &DatabaseVault,
+    id: &BackupId,
+    server: &Connector,
+    run: &Run,
+    inspect: &mut dyn Inspect,
+) -> Result<VerifyReport> {
+    let scratch = Scratch { server, inspect: Some(inspect) };
+    verify_at(database, id, Depth::Restore, Some(scratch), run).await
+}
+
+async fn verify_at(
+    database: &DatabaseVault,
+    id: &BackupId,
+    depth: Depth,
+    scratch: Option<Scratch<'_>>,
     run: &Run,
 ) -> Result<VerifyReport> {
     let begun = Instant::now();
@@ -49,7 +75,7 @@ async fn look(
     database: &DatabaseVault,
     id: &BackupId,
     depth: Depth,
-    scratch: Option<&Connector>,
+    scratch: Option<Scratch<'_>>,
     run: &Run,
     findings: &mut Findings,
 ) -> Result<()> {
@@ -72,6 +98,12 @@ async fn look(
         by_restore::look(database, id, scratch, run, findings).await?;
     }
     Ok(())
+}
+
+/// Where a restore is tried.
+pub(super) struct Scratch<'a> {
+    server: &'a Connector,
+    inspect: Option<&'a mut dyn Inspect>,
 }
 
 fn require_totals(manifest: &Manifest, packs: &PackList, findings: &mut Findings) {

@@ -1,0 +1,84 @@
+//! The audit trail, as people and auditors read it.
+
+use lifeboat_tests::Bed;
+
+use crate::shell::{Shell, redacted, small_database};
+
+#[tokio::test]
+async fn every_verb_that_does_something_is_in_the_trail() {
+    let database = small_database().await;
+    let shell = Shell::with_vault(&database).await;
+    assert!(shell.run(&["audit"]).succeeded().stdout.contains("init"));
+    let first = shell.backup(&["--tier", "daily", "--verify", "quick"]);
+    let second = shell.backup(&[]);
+    let copy = format!("{}_copy", database.name());
+    let deeds: [&[&str]; 12] = [
+        &["verify", &first],
+        &["restore", &first, "--into", &copy],
+        &["hold", &first, "--reason", "case 4711"],
+        &["release", &first],
+        &["delete", &first, "--reason", "not needed", "--yes"],
+        &["undelete", &first],
+        &["cleanup"],
+        &["pull", &second, "--to", "away"],
+        &["drill", &second, "--allow-source"],
+        // What only looks leaves no trace.
+        &["cleanup", "--dry-run"],
+        &["restore", &second, "--dry-run"],
+        &["list"],
+    ];
+    for deed in deeds {
+        shell.run(deed).succeeded();
+    }
+    drop(Bed::get().server(17).await.adopt_database(&copy));
+    shell.run(&["hold", &first, "--reason", "late", "--until", "2020-01-01"]).failed(2);
+    shell.run(&["push", &second, "--from", "away"]).succeeded();
+
+    let trail = shell.run(&["audit", "--json", "--verify"]).succeeded().json();
+    let told: Vec<String> = trail["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| format!("{} {}", entry["operation"], entry["status"]).replace('"', ""))
+        .collect();
+    insta::assert_snapshot!("audit_deeds", told.join("\n"));
+    assert_eq!((&trail["findings"], &trail["unended"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let said = shell.run(&["audit", "--since", "1h", "--type", "hold", "--type", "delete"]).succeeded();
+    redacted(&database, || insta::assert_snapshot!("audit", without_people(&said.all())));
+    let said = shell.run(&["audit", "--csv", "--type", "verify"]).succeeded();
+    redacted(&database, || insta::assert_snapshot!("audit_csv", without_people(&said.stdout)));
+    let away = shell.run(&["--vault", "away", "audit", "--verify", "--json"]).succeeded().json();
+    assert_eq!(away["entries"][0]["operation"], "pull", "the copy tells where it came from");
+}
+
+/// Who and where is of the machine that tests.
+fn without_people(text: &str) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let words = text.split_inclusive([' ', '\n', ',']);
+    words
+        .map(|word| {
+            if word.contains(&format!("@{host}")) { word.replace(word.trim_end(), "[actor]") } else { word.to_owned() }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn whoever_tampers_with_the_trail_is_found_out() {
+    let database = small_database().await;
+    let shell = Shell::with_vault(&database).await;
+    shell.backup(&[]);
+    shell.backup(&[]);
+    assert!(shell.run(&["audit", "--verify"]).succeeded().stdout.contains("the trail is whole"));
+    let entry = |number: u32| shell.path(&format!("vault/audit/000000000/{number:012}.json"));
+    let bytes = std::fs::read_to_string(entry(2)).unwrap();
+    std::fs::write(entry(2), bytes.replace("\"done\"", "\"failed\"")).unwrap();
+    let said = shell.run(&["audit", "--verify"]).failed(8);
+    assert!(said.stdout.contains("forged") && said.stdout.contains("broken"), "{said:?}");
+    std::fs::remove_file(entry(2)).unwrap();
+    let said = shell.run(&["audit", "--verify"]).failed(8);
+    assert!(said.stdout.contains("missing: entry 2 of the trail"), "{said:?}");
+    // Nothing that lets go is done where it cannot be told; here the place of the next entry is taken by a folder.
+    std::fs::create_dir(entry(4)).unwrap();
+    std::fs::write(entry(4).join("x"), "x").unwrap();
+    shell.run(&["cleanup"]).failed(6);
+}
