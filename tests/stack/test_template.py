@@ -71,6 +71,7 @@ OWN = {
     },
     "Watch": {
         ("", "s3:PutObject", "vault:alerts/*"),
+        ("", "s3:PutObject", "vault:digests/*"),
         WRITES,
     },
 }

@@ -73,6 +73,12 @@ async fn tell(vault: &Vault, status: &Status, context: &Context) -> Result<()> {
     let (source, repeats) = (context.config.source(), context.config.repeats());
     let told =
         watch::tell(vault, status, &Telling { source, repeats, channels: &channels }, &context.run(None)?).await?;
+    if let Some(digesting) = context.config.digesting(source, &channels) {
+        let sent = watch::digest(vault, status, &digesting, &context.run(None)?).await?;
+        for (name, error) in sent.map(|delivery| delivery.failed).unwrap_or_default() {
+            context.warn(&format!("no digest on {name}: {}", Error::message(&error)));
+        }
+    }
     for Told { occasion, title, sent, failed, .. } in told {
         tracing::info!(title, occasion = occasion.as_str(), channels = sent.join(", "), "told");
         failed.iter().for_each(|failed| context.warn(&format!("not told on {failed}")));

@@ -159,3 +159,55 @@ async fn after_the_loss_of_the_key_backups_begin_again() {
     scene.shell.run(&["list"]).failed(3);
     scene.follow("the-key-is-lost.md").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_region_is_down_work_goes_on_from_a_copy() {
+    let mut scene = Scene::new().await;
+    scene.shell.run(&["pull", "latest", "--to", "copy"]).succeeded();
+    std::fs::remove_dir_all(scene.shell.path("vault")).unwrap();
+    let other = Bed::get().server(18).await;
+    let name = scene.database.name().to_owned();
+    scene.shell.set("NEW_SERVER", other.admin_url());
+    scene.shell.set("NEW_DATABASE", other.url(&name, "postgres"));
+    scene.follow("the-region-is-down.md").await;
+    let adopted = other.adopt_database(&name);
+    let found = adopted.client().await.query_one("SELECT count(*) FROM orders", &[]).await.unwrap();
+    assert_eq!(found.get::<_, i64>(0), 2000);
+}
+
+/// The script of a composite action.
+fn script(action: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../infra/github").join(action).join("action.yml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, script) = text.split_once("      run: |\n").unwrap();
+    script.lines().map(|line| format!("{}\n", line.trim_start_matches("        "))).collect()
+}
+
+impl Scene {
+    /// As a runner does it: with these inputs as variables, and files for outputs. Gives the exit code.
+    fn act(&self, action: &str, inputs: &[(&str, &str)]) -> Option<i32> {
+        let mut command = std::process::Command::new("bash");
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script(action)]);
+        command.env_clear().envs(self.shell.variables()).current_dir(self.shell.path(""));
+        command.envs([("GITHUB_OUTPUT", "outputs"), ("GITHUB_STEP_SUMMARY", "summary")]);
+        command.envs(inputs.iter().copied()).output().unwrap().status.code()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_actions_back_up_before_a_migration_and_put_it_back() {
+    let scene = Scene::new().await;
+    let backup =
+        [("MIGRATION", "77-1"), ("DATABASE", ""), ("TIER", "migration"), ("VERIFY", "full"), ("DEADLINE", "5m")];
+    assert_eq!(scene.act("backup", &backup), Some(0));
+    let outputs = std::fs::read_to_string(scene.shell.path("outputs")).unwrap();
+    let id = outputs.strip_prefix("id=").unwrap().trim();
+    scene.shell.run(&["show", id]).succeeded();
+    scene.database.sql("UPDATE orders SET note = 'migrated'").await;
+    let into = [("MIGRATION", "77-1"), ("DATABASE", ""), ("INTO", scene.database.name())];
+    assert_eq!(scene.act("rollback", &into), Some(0));
+    assert_eq!(scene.orders(scene.database.name()).await, 2000);
+    assert_eq!(scene.act("rollback", &[("MIGRATION", "78-1"), into[1], into[2]]), Some(9));
+    let out_of_time = [backup[0], backup[1], backup[2], backup[3], ("DEADLINE", "1ms")];
+    assert_ne!(scene.act("backup", &out_of_time), Some(0), "the job ends before the migration");
+}

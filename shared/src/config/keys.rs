@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
@@ -414,11 +415,21 @@ fn notify(top: &mut Section, home: Option<&Path>) -> Result<NotifyConfig> {
         let password = reference(&mut email, "password", home)?;
         let from = required(email.text("from")?, &email, "from")?.text;
         let to = email.list("to")?;
-        notify.email = Some(EmailConfig { server, password, from, to, min_severity: min_severity(&mut email)? });
+        let digest = email.parsed("digest", digest_hour)?.unwrap_or(Some(Time::constant(8, 0, 0, 0)));
+        let min_severity = min_severity(&mut email)?;
+        notify.email = Some(EmailConfig { server, password, from, to, min_severity, digest });
         email.finish()?;
     }
     section.finish()?;
     Ok(notify)
+}
+
+fn digest_hour(text: &str) -> Result<Option<Time>> {
+    let bad = || Error::usage("it is no time of day").hint("write \"08:00\", or \"off\" for no digest");
+    match text {
+        "off" => Ok(None),
+        text => Time::strptime("%H:%M", text).map(Some).map_err(|_| bad()),
+    }
 }
 
 fn min_severity(section: &mut Section) -> Result<Severity> {

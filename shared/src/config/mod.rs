@@ -17,17 +17,19 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, DisasterPlan, Encoding, Look, Severity, Storage, Targets, Tier};
-use crate::notify::SmtpServer;
+use crate::notify::{Channels, SmtpServer};
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::ops::cleanup::{CleanupOptions, Confirmed};
 use crate::ops::drill::{Assertion, DrillOptions};
+use crate::ops::watch::Digesting;
 use crate::plan::alerts::Repeats;
 use crate::plan::cost::Prices;
 use crate::plan::health::{HealthPolicy, TierHealth};
@@ -38,6 +40,9 @@ use section::nearest;
 use tree::{PREFIX, Table};
 
 pub use units::{parse_duration, parse_rate, parse_size};
+
+/// The channel of `[notify.email]`.
+const EMAIL: &str = "email";
 
 /// libpq's variables that say where to connect to, rather than how.
 const PG_TARGETS: [&str; 3] = ["PGHOST", "PGHOSTADDR", "PGDATABASE"];
@@ -258,6 +263,8 @@ pub struct EmailConfig {
     pub from: String,
     pub to: Vec<String>,
     pub min_severity: Severity,
+    /// At which hour of the day the digest is sent; `None`: not at all.
+    pub digest: Option<Time>,
 }
 
 /// A configuration file that was read.
@@ -383,6 +390,13 @@ impl Config {
             critical: self.watch.repeat_critical.unwrap_or(known.critical),
             warning: self.watch.repeat_warning.unwrap_or(known.warning),
         }
+    }
+
+    /// When the daily digest is sent, where there is one: it goes by e-mail.
+    pub fn digesting<'a>(&self, source: &'a str, channels: &'a Channels) -> Option<Digesting<'a>> {
+        let hour = self.notify.email.as_ref()?.digest?;
+        let zone = self.time_zone.clone().unwrap_or(TimeZone::UTC);
+        Some(Digesting { source, hour, zone, channels, channel: EMAIL })
     }
 
     /// Which installation speaks in alerts.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, ConnectionSource, DatabaseConfig, EmailConfig, MasterKeySource, NotifyConfig, SlackConfig, SnsConfig,
-    WebhookConfig,
+    Config, ConnectionSource, DatabaseConfig, EMAIL, EmailConfig, MasterKeySource, NotifyConfig, SlackConfig,
+    SnsConfig, WebhookConfig,
 };
 use crate::aws::{Aws, SecretReference};
 use crate::error::{Error, ErrorKind, Result};
@@ -82,12 +82,12 @@ impl Config {
                 async { Ok(Webhook::new(Http::new()?, aws.secret(url).await?, optional(aws, key.as_ref()).await?)) };
             channels.add_made("webhook", *min_severity, made.await);
         }
-        if let Some(EmailConfig { server, password, from, to, min_severity }) = email {
+        if let Some(EmailConfig { server, password, from, to, min_severity, .. }) = email {
             let made = async {
                 let password = optional(aws, password.as_ref()).await?;
                 Email::new(&SmtpServer { password, ..server.clone() }, from, to)
             };
-            channels.add_made("email", *min_severity, made.await);
+            channels.add_made(EMAIL, *min_severity, made.await);
         }
         channels
     }

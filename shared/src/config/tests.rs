@@ -107,6 +107,25 @@ fn a_drill_is_as_it_is_configured() {
 }
 
 #[test]
+fn the_digest_goes_by_mail_at_eight_unless_another_hour_is_said() {
+    let email = |more: &str| {
+        format!(
+            "time_zone = 'Europe/Vienna'\n[notify.email]\nserver = 'smtps://mail.example.com'\nfrom = 'a@example.com'\nto = ['b@example.com']\n{more}"
+        )
+    };
+    let hour = |more: &str| -> Option<String> {
+        let channels = Channels::default();
+        let config = read(&email(more), &[]).unwrap();
+        config.digesting("acme", &channels).map(|digesting| digesting.hour.strftime("%H:%M").to_string())
+    };
+    assert_eq!(hour("").as_deref(), Some("08:00"));
+    assert_eq!(hour("digest = '18:30'\n").as_deref(), Some("18:30"));
+    assert_eq!(hour("digest = 'off'\n"), None);
+    assert!(refusal(&email("digest = 'noon'\n"), &[]).0.contains("notify.email.digest"));
+    assert!(read("", &[]).unwrap().digesting("acme", &Channels::default()).is_none());
+}
+
+#[test]
 fn features_that_do_not_exist_are_not_promised() {
     let config = read("[tiers.daily]\nschedule = '0 2 * * *'\nkeep_last = 30\n", &[]).unwrap();
     assert_eq!(config.not_acted_on().len(), 1);

@@ -24,8 +24,8 @@ pub use manifest::{
     Storage, ToolVersions, Totals,
 };
 pub use record::{
-    AlertRecord, AlertSent, Cause, Claim, Depth, Fate, Finding, Hold, HoldRelease, JobResult, KeyringEntry, Tombstone,
-    TombstoneOutcome, VaultFormat, Verdict, VerdictSummary, WrappedKey,
+    AlertRecord, AlertSent, Cause, Claim, Depth, DigestRecord, Fate, Finding, Hold, HoldRelease, JobResult,
+    KeyringEntry, Tombstone, TombstoneOutcome, VaultFormat, Verdict, VerdictSummary, WrappedKey,
 };
 pub use rows::Encoding;
 pub use severity::{Occasion, Severity};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BackupId, DatabaseName, KeyId, PackId, VaultId};
@@ -239,6 +240,17 @@ pub struct AlertRecord {
     pub about: String,
     pub title: String,
     pub text: String,
+    pub by: String,
+    pub at: Timestamp,
+}
+
+/// `digests/{day}/{n}.json`: somebody sets out to send the digest of a day; `….sent.json`: it arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestRecord {
+    pub vault: VaultId,
+    /// Where people are: `2026-11-28`.
+    pub day: Date,
+    pub number: u32,
     pub by: String,
     pub at: Timestamp,
 }

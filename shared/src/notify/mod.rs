@@ -154,14 +154,35 @@ impl Channels {
             let working = self.0.iter().map(|(_, channel)| channel);
             let working = working.filter(|channel| delivery.sent.iter().any(|name| name == channel.name()));
             for (name, error) in &delivery.failed {
-                let told = Self::send(working.clone(), &channel_failed(name, error, &alert.source)).await;
-                if let Some((other, error)) = told.failed.first() {
-                    tracing::error!(channel = other, %error, "nobody could be told that a channel failed");
-                }
+                Self::tell_of_failure(working.clone(), name, error, &alert.source).await;
             }
         }
         for (channel, error) in &delivery.failed {
             tracing::error!(channel, kind = alert.kind, %error, hint = error.hint_text(), "an alert was not sent");
+        }
+        delivery
+    }
+
+    async fn tell_of_failure<'a>(
+        working: impl Iterator<Item = &'a Arc<dyn Channel>>,
+        name: &str,
+        error: &Error,
+        source: &str,
+    ) {
+        let told = Self::send(working, &channel_failed(name, error, source)).await;
+        if let Some((other, error)) = told.failed.first() {
+            tracing::error!(channel = other, %error, "nobody could be told that a channel failed");
+        }
+    }
+
+    /// Tells it on one of them, whatever else that wants to know; on the others, that it failed.
+    pub async fn tell_on(&self, name: &str, alert: &Alert) -> Delivery {
+        let all = self.0.iter().map(|(_, channel)| channel);
+        let delivery = Self::send(all.clone().filter(|channel| channel.name() == name), alert).await;
+        for (name, error) in &delivery.failed {
+            tracing::error!(channel = name, kind = alert.kind, %error, hint = error.hint_text(), "not sent");
+            let others = all.clone().filter(|channel| channel.name() != name);
+            Self::tell_of_failure(others, name, error, &alert.source).await;
         }
         delivery
     }

@@ -5,15 +5,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Run, Status};
 use crate::error::{Error, Result};
-use crate::model::{AlertRecord, AlertSent, DatabaseName, Occasion, Severity};
-use crate::notify::{Alert, Channels};
+use crate::model::{AlertRecord, AlertSent, DatabaseName, DigestRecord, Occasion, Severity};
+use crate::notify::{Alert, Channels, Delivery};
 use crate::plan::alerts::{LastTold, Repeats, decide};
+use crate::plan::digest::{LastDigest, due, text};
 use crate::plan::health::HealthFinding;
 use crate::vault::{LastAlert, Vault};
 
@@ -58,6 +61,51 @@ pub async fn tell(vault: &Vault, status: &Status, telling: &Telling<'_>, run: &R
         }
     }
     Ok(told)
+}
+
+/// When and where the daily digest is sent.
+#[derive(Debug, Clone)]
+pub struct Digesting<'a> {
+    /// Which installation speaks.
+    pub source: &'a str,
+    pub hour: Time,
+    pub zone: TimeZone,
+    pub channels: &'a Channels,
+    /// Which of them gets it.
+    pub channel: &'a str,
+}
+
+/// Sends the digest of the day, if it is due. `None` when it is not.
+///
+/// Errors: `Vault`; a channel that fails is in the answer.
+pub async fn digest(vault: &Vault, status: &Status, digesting: &Digesting<'_>, run: &Run) -> Result<Option<Delivery>> {
+    let last = vault.last_digest().await?;
+    let known = last.as_ref().map(|(last, is_sent)| LastDigest { day: last.day, at: last.at, is_sent: *is_sent });
+    let Some(day) = due(digesting.hour, &digesting.zone, known, status.at) else { return Ok(None) };
+    run.check("sending the digest")?;
+    let number = last.filter(|(last, _)| last.day == day).map_or(1, |(last, _)| last.number.saturating_add(1));
+    let record = DigestRecord { vault: vault.id(), day, number, by: run.actor.clone(), at: status.at };
+    if !vault.note_digest(&record).await? {
+        // Somebody else looked at the same time, and sends it.
+        return Ok(None);
+    }
+    let (title, text) = text(&status.databases);
+    let alert = Alert {
+        kind: "digest".to_owned(),
+        severity: Severity::Info,
+        occasion: None,
+        source: digesting.source.to_owned(),
+        database: None,
+        backup: None,
+        title,
+        text,
+        facts: json!({ "day": day, "state": status.state }),
+    };
+    let delivery = digesting.channels.tell_on(digesting.channel, &alert).await;
+    if !delivery.sent.is_empty() {
+        vault.note_digest_sent(&record).await?;
+    }
+    Ok(Some(delivery))
 }
 
 /// A finding's own folder: its rule, and what it is about.
@@ -302,5 +350,45 @@ mod tests {
         rig.look().await;
         assert_eq!(rig.notebook.read(), ["warning backup_age opened"]);
         assert_eq!(rig.look().await, []);
+    }
+
+    impl Rig {
+        /// Looks whether the digest is due; gives on how many channels it arrived and failed.
+        async fn digest(&self) -> Option<(usize, usize)> {
+            let mut channels = Channels::default();
+            channels.add(Severity::Critical, self.notebook.clone());
+            let (hour, zone) = (Time::midnight(), TimeZone::UTC);
+            let digesting = Digesting { source: "test", hour, zone, channels: &channels, channel: "notebook" };
+            let status = status(&self.vault, None, &[], |_| HealthPolicy::default()).await.unwrap();
+            let sent = digest(&self.vault, &status, &digesting, &fixture::run("watch")).await.unwrap();
+            sent.map(|delivery| (delivery.sent.len(), delivery.failed.len()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_digest_is_sent_once_a_day_whatever_the_channel_wants_to_hear() {
+        let rig = Rig::new().await;
+        fixture::another_database(&rig.vault, "shop").await;
+        assert_eq!(rig.digest().await, Some((1, 0)));
+        assert_eq!(rig.notebook.read(), ["info digest once"]);
+        assert_eq!(rig.digest().await, None);
+        rig.store.advance(SignedDuration::from_hours(24));
+        let (one, other) = tokio::join!(rig.digest(), rig.digest());
+        assert_eq!([one, other].into_iter().flatten().count(), 1, "two who look at the same time send one");
+        rig.store.advance(SignedDuration::from_hours(24));
+        rig.notebook.is_out(true);
+        assert_eq!(rig.digest().await, Some((0, 1)));
+        rig.notebook.is_out(false);
+        rig.store.advance(SignedDuration::from_mins(11));
+        assert_eq!(rig.digest().await, Some((1, 0)), "what did not arrive is sent again");
+        assert_eq!(rig.digest().await, None);
+        rig.notebook.read();
+        // A note that is damaged silences no later day.
+        let noted = crate::store::list_all(&*rig.vault.store, "digests/").await.unwrap();
+        let last = &noted.last().unwrap().key;
+        rig.store.delete(last).await.unwrap();
+        rig.store.put_new(last, "{}".into(), Tries::Many).await.unwrap();
+        rig.store.advance(SignedDuration::from_hours(24));
+        assert_eq!(rig.digest().await, Some((1, 0)));
     }
 }

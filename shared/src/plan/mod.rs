@@ -5,6 +5,7 @@ pub mod audit;
 pub mod batch;
 pub mod cost;
 mod dependencies;
+pub mod digest;
 pub mod drill;
 mod exclusions;
 pub mod health;

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::database::READS_AT_ONCE;
 use super::{Vault, layout, numbered_pair};
 use crate::error::{ErrorKind, Result};
-use crate::model::{AlertRecord, AlertSent, DatabaseName};
+use crate::model::{AlertRecord, AlertSent, DatabaseName, DigestRecord};
 use crate::store::{self, Put, Tries};
 
 /// The last that is known of one finding.
@@ -65,6 +67,46 @@ impl Vault {
         let key = layout::alert(&record.database, &record.finding, record.number);
         let put = self.write(&self.keys, "alert", &key, record, Tries::Many).await?;
         Ok(put == Put::Created)
+    }
+
+    /// The last digest that somebody set out to send, if any, and whether it arrived. One that is damaged was not sent.
+    pub async fn last_digest(&self) -> Result<Option<(DigestRecord, bool)>> {
+        let days = self.store.list_names(layout::DIGESTS).await?;
+        let Some(day) = days.iter().filter_map(|name| name.parse::<Date>().ok()).max() else { return Ok(None) };
+        let root = layout::digests(day);
+        let objects = store::list_all(&*self.store, &root).await?;
+        let numbers = objects.iter().filter_map(|object| numbered_pair(&object.key[root.len()..], ".sent.json"));
+        let (mut last, mut is_sent) = (0, false);
+        for (number, sent) in numbers {
+            last = last.max(number);
+            is_sent |= sent;
+        }
+        let key = layout::digest(day, last);
+        match self.read::<DigestRecord>(&self.keys, "digest", &key).await {
+            Ok(record) if (record.day, record.number) == (day, last) => Ok(Some((record, is_sent))),
+            Ok(_) => Ok(Some((self.unknown_digest(day, last), is_sent))),
+            Err(error) if matches!(error.kind(), ErrorKind::Verification | ErrorKind::NotFound) => {
+                tracing::warn!(%error, "the note of the last digest cannot be read");
+                Ok(Some((self.unknown_digest(day, last), is_sent)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn unknown_digest(&self, day: Date, number: u32) -> DigestRecord {
+        DigestRecord { vault: self.id(), day, number, by: String::new(), at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Notes that somebody sets out to send it. Says whether the number was free, as of alerts.
+    pub async fn note_digest(&self, record: &DigestRecord) -> Result<bool> {
+        let key = layout::digest(record.day, record.number);
+        Ok(self.write(&self.keys, "digest", &key, record, Tries::Many).await? == Put::Created)
+    }
+
+    /// Notes that it arrived.
+    pub async fn note_digest_sent(&self, record: &DigestRecord) -> Result<()> {
+        let key = layout::digest_sent(record.day, record.number);
+        self.write(&self.keys, "digest sent", &key, record, Tries::Many).await.map(drop)
     }
 
     /// Notes that it arrived.

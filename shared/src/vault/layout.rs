@@ -1,6 +1,7 @@
 //! Keys of a vault: one function per kind of object, see `docs/format.md`, "Layout".
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::model::{BackupId, DatabaseName, Depth, EraId, KeyId, PackId, Shelf};
@@ -47,6 +48,21 @@ pub fn audit_block(name: &str) -> Option<u64> {
 pub fn audit_number(key: &str) -> Option<u64> {
     let number = key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()?;
     (audit_entry(number) == key && number > 0).then_some(number)
+}
+
+/// Digests by the day that they are of.
+pub const DIGESTS: &str = "digests/";
+
+pub fn digests(day: Date) -> String {
+    format!("{DIGESTS}{day}/")
+}
+
+pub fn digest(day: Date, number: u32) -> String {
+    format!("{}{number}.json", digests(day))
+}
+
+pub fn digest_sent(day: Date, number: u32) -> String {
+    format!("{}{number}.sent.json", digests(day))
 }
 
 /// One of the names that a pack can have.

@@ -1,6 +1,7 @@
 //! Integration tests on real servers. One program, so that they link once and share the bed.
 
 mod archive;
+mod audit;
 mod aws;
 mod backup;
 mod bed;

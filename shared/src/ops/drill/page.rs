@@ -19,7 +19,10 @@ fn facts(kept: &KeptDrill) -> Vec<(&'static str, String)> {
     vec![
         ("Backup", format!("{} ({})", drill.backup, drill.tier)),
         ("Shows", moment(drill.snapshot_at)),
-        ("Holds", format!("{} tables, {} rows, {:.1} MB", drill.tables, drill.rows, drill.plaintext_bytes as f64 / 1e6)),
+        (
+            "Holds",
+            format!("{} tables, {} rows, {:.1} MB", drill.tables, drill.rows, drill.plaintext_bytes as f64 / 1e6),
+        ),
         ("From", format!("PostgreSQL {}", drill.source_version)),
         ("Restored on", drill.server.clone()),
         ("Recovery time (RTO)", against(drill.restore_ms, targets.rto_ms)),

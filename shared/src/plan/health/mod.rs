@@ -21,6 +21,7 @@ use crate::model::{BackupId, DatabaseName, Depth, Severity, TableName, Tier};
 
 pub use open_metrics::open_metrics;
 pub use policy::{HealthPolicy, Limits, TierHealth};
+pub(super) use rules::spell;
 
 /// What the vault shows of one database.
 #[derive(Debug, Clone)]

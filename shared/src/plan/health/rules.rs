@@ -119,7 +119,7 @@ impl<T: PartialOrd> Limits<T> {
 }
 
 /// `26 hours`, `9 days`, `40 minutes`
-fn spell(duration: Duration) -> String {
+pub fn spell(duration: Duration) -> String {
     let minutes = duration.as_secs() / 60;
     let (number, unit) = match minutes {
         0..120 => (minutes, "minute"),
