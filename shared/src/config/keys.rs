@@ -25,6 +25,7 @@ use crate::ops::backup::BlockedDdl;
 use crate::ops::drill::Assertion;
 use crate::plan::cost::Prices;
 use crate::plan::retention::TierRules;
+use crate::plan::rhythm;
 use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
 use crate::store::{StorageClass, ThawTier};
@@ -251,7 +252,7 @@ fn tiers(top: &mut Section) -> Result<BTreeMap<Tier, TierConfig>> {
 }
 
 fn tier(mut section: Section) -> Result<TierConfig> {
-    let schedule = section.parsed("schedule", schedule)?;
+    let schedule = section.parsed("schedule", |text| rhythm::parse(text).map(|_| text.to_owned()))?;
     let keep = keep(&mut section)?;
     let storage = section.parsed("storage", str::parse)?.unwrap_or_default();
     let max_age = section.parsed("max_age", parse_duration)?;
@@ -304,15 +305,6 @@ fn time_zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|error| {
         Error::usage("it is not a time zone").hint("use a name such as Europe/Berlin, or UTC").because(error)
     })
-}
-
-fn schedule(text: &str) -> Result<String> {
-    let plain = |field: &str| field.bytes().all(|b| b.is_ascii_alphanumeric() || b"*,-/".contains(&b));
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() == 5 && fields.into_iter().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Err(Error::usage("it is not a schedule of five fields, as in crontab").hint("every day at 02:00 is \"0 2 * * *\""))
 }
 
 fn verify(top: &mut Section, home: Option<&Path>) -> Result<VerifyConfig> {

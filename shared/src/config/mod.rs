@@ -35,6 +35,7 @@ use crate::plan::cost::Prices;
 use crate::plan::health::{HealthPolicy, TierHealth};
 use crate::plan::retention::guard::Limits;
 use crate::plan::retention::{Policy, Preset, TierRules};
+use crate::plan::rhythm;
 use crate::plan::unread::ReadPolicy;
 use section::nearest;
 use tree::{PREFIX, Table};
@@ -139,7 +140,7 @@ impl Floor {
 /// `[tiers.NAME]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TierConfig {
-    /// Five fields, as in crontab; read and checked, for later versions to act on.
+    /// Five fields, as in crontab. Nothing is started by it; a backup that it should have made is missed.
     pub schedule: Option<String>,
     pub keep: TierKeep,
     pub storage: Storage,
@@ -317,7 +318,11 @@ impl Config {
     /// Settings that are understood but not acted on by this version, for people to know.
     pub fn not_acted_on(&self) -> Vec<String> {
         let scheduled = self.tiers.iter().filter(|(_, tier)| tier.schedule.is_some());
-        scheduled.map(|(name, _)| format!("tiers.{name}.schedule: start backups yourself (cron)")).collect()
+        scheduled
+            .map(|(name, _)| {
+                format!("tiers.{name}.schedule: start backups yourself (cron); `status` tells when they do not come")
+            })
+            .collect()
     }
 
     /// How long backups are wanted: the preset, and what the tiers say instead.
@@ -344,7 +349,8 @@ impl Config {
     pub fn health_policy(&self, database: &DatabaseName) -> HealthPolicy {
         let (watch, known) = (&self.watch, HealthPolicy::default());
         let floor = self.databases.get(database).map(|database| database.floor).unwrap_or_default();
-        let tiers = self.tiers.iter().map(|(name, tier)| (name.clone(), TierHealth { max_age: tier.max_age }));
+        let max_age = |tier: &TierConfig| tier.max_age.or_else(|| rhythm::expected_within(tier.schedule.as_deref()?));
+        let tiers = self.tiers.iter().map(|(name, tier)| (name.clone(), TierHealth { max_age: max_age(tier) }));
         HealthPolicy {
             backup_age: known.backup_age.changed(watch.backup_age, watch.backup_age_critical, |age| age * 2),
             verified_age: known.verified_age.changed(watch.verified_age, watch.verified_age_critical, |age| age * 2),

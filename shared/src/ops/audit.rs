@@ -313,11 +313,8 @@ fn csv_field(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use async_trait::async_trait;
     use bytes::Bytes;
     use futures::future::join_all;
 
@@ -326,57 +323,8 @@ mod tests {
     use crate::ops::fixture::{self, Backup};
     use crate::plan::audit::AuditFindingKind;
     use crate::store::memory::MemoryStore;
-    use crate::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
+    use crate::store::{ObjectStore, Tries};
     use crate::vault::{DatabaseVault, layout};
-
-    /// Refuses to write while it is told to.
-    #[derive(Debug, Default)]
-    struct ReadOnly {
-        inner: MemoryStore,
-        refuses: AtomicBool,
-    }
-
-    #[async_trait]
-    impl ObjectStore for ReadOnly {
-        fn location(&self) -> String {
-            "s3://bucket/vault".to_owned()
-        }
-
-        async fn put_new_hashed(&self, key: &str, body: Bytes, sha256: [u8; 32], tries: Tries) -> Result<Put> {
-            if self.refuses.load(Ordering::Relaxed) {
-                return Err(Error::configuration(format!("cannot write {key}: access denied")));
-            }
-            self.inner.put_new_hashed(key, body, sha256, tries).await
-        }
-
-        async fn get(&self, key: &str) -> Result<Bytes> {
-            self.inner.get(key).await
-        }
-
-        async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
-            self.inner.get_range(key, range).await
-        }
-
-        async fn head(&self, key: &str) -> Result<ObjectHead> {
-            self.inner.head(key).await
-        }
-
-        async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
-            self.inner.list_page(prefix, after, limit).await
-        }
-
-        async fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
-            self.inner.list_names(prefix).await
-        }
-
-        async fn delete(&self, key: &str) -> Result<()> {
-            self.inner.delete(key).await
-        }
-
-        async fn now(&self) -> Result<Timestamp> {
-            self.inner.now().await
-        }
-    }
 
     #[derive(Default)]
     struct Notes(Mutex<Vec<String>>);
@@ -390,7 +338,7 @@ mod tests {
     }
 
     struct Rig {
-        store: Arc<ReadOnly>,
+        store: Arc<MemoryStore>,
         vault: Arc<Vault>,
         db: DatabaseVault,
         notes: Arc<Notes>,
@@ -399,9 +347,8 @@ mod tests {
 
     impl Rig {
         async fn new() -> Self {
-            let store = Arc::new(ReadOnly::default());
-            let master = crate::vault::keys::MasterKey::random();
-            let vault = Arc::new(Vault::init(Arc::clone(&store) as _, master, 72, 24).await.unwrap());
+            let store = Arc::new(MemoryStore::new());
+            let vault = fixture::vault_in(Arc::clone(&store)).await;
             let db = fixture::another_database(&vault, "shop").await;
             let notes = Arc::new(Notes::default());
             let run = Run { observer: Arc::clone(&notes) as _, ..fixture::run("ann@host") };
@@ -461,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_let_go_without_a_trace_and_a_restore_goes_on_without_one() {
         let rig = Rig::new().await;
-        rig.store.refuses.store(true, Ordering::Relaxed);
+        rig.store.refuse_writes(true);
         for operation in Operation::ALL {
             let done = rig.does(operation).await;
             assert_eq!(done.is_err(), operation.lets_go(), "{operation}");
@@ -565,7 +512,7 @@ mod tests {
         let text = csv(&rig.trail().await);
         let lines: Vec<&str> = text.split("\r\n").collect();
         assert_eq!(lines[0], "Timestamp,Type,Status,Size,Location,Verified,Actor");
-        let place = format!("s3://bucket/vault/databases/shop/backups/{id} -> case \"\"4711\"\", legal");
+        let place = format!("memory/databases/shop/backups/{id} -> case \"\"4711\"\", legal");
         assert!(lines[1].ends_with(&format!("Z,hold,done,,\"{place}\",,ann@host")), "{}", lines[1]);
         assert_eq!(lines.len(), 3);
         for (text, field) in [("=1+1", "'=1+1"), ("-x", "'-x"), ("a\nb", "\"a\nb\""), ("plain", "plain")] {

@@ -12,6 +12,7 @@ pub mod health;
 pub mod read;
 pub mod restore;
 pub mod retention;
+pub mod rhythm;
 pub mod schedule;
 pub mod selection;
 pub mod stats;

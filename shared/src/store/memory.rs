@@ -23,6 +23,7 @@ pub struct MemoryStore(Mutex<State>);
 struct State {
     objects: BTreeMap<String, Stored>,
     clock_ahead: SignedDuration,
+    refuses_writes: bool,
 }
 
 struct Stored {
@@ -77,6 +78,11 @@ impl MemoryStore {
         let mut state = self.state();
         let locked = state.objects.iter_mut().filter(|(key, _)| key.starts_with(prefix));
         locked.for_each(|(_, stored)| stored.locked_until = Some(until));
+    }
+
+    /// Refuses every write from now on, or none, as a store does for whoever may only read.
+    pub fn refuse_writes(&self, refuses: bool) {
+        self.state().refuses_writes = refuses;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,6 +157,9 @@ impl ObjectStore for MemoryStore {
         check_arrival(key, &body, sha256)?;
         let mut state = self.state();
         tries.check_time(key, state.now())?;
+        if state.refuses_writes {
+            return Err(Error::configuration(format!("cannot write {key}: access denied")));
+        }
         if let Some(stored) = state.objects.get(key) {
             let equal = stored.body == body;
             return Ok(if equal { Put::Created } else { Put::Exists });

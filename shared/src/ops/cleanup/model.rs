@@ -279,10 +279,10 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
     }
     let mut reused: Vec<PackId> = Vec::new();
     if let Some(parent) = world.pick_newest_first(&candidates).filter(|_| storage == Storage::Pool) {
-        let manifest = db.manifest(parent).await?;
-        if manifest.storage == Storage::Pool || mistake == Mistake::ArchivedParent {
-            let list = db.pack_list(&manifest).await?;
-            reused.extend(list.0.iter().map(|entry: &PackEntry| entry.pack));
+        match packs_of_parent(&db, parent, mistake).await {
+            // It was swept since it was listed, days ago: the engine passes over what it cannot read, too.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Verification) => {}
+            packs => reused = packs?,
         }
     }
     if mistake == Mistake::AsksTheStore {
@@ -316,6 +316,15 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
         deadline: db.job_limit(listed_at),
     };
     publish(&db, &manifest, &claim).await
+}
+
+async fn packs_of_parent(db: &DatabaseVault, parent: &BackupId, mistake: Mistake) -> Result<Vec<PackId>> {
+    let manifest = db.manifest(parent).await?;
+    if manifest.storage == Storage::Archive && mistake != Mistake::ArchivedParent {
+        return Ok(Vec::new());
+    }
+    let list = db.pack_list(&manifest).await?;
+    Ok(list.0.iter().map(|entry: &PackEntry| entry.pack).collect())
 }
 
 async fn verify(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
