@@ -250,10 +250,13 @@ impl Context {
 
     /// Whom AWS takes us for, where the vault is in AWS.
     async fn aws_caller(&self, vault: &Vault) -> Option<String> {
-        let in_s3 = vault.store.location().starts_with("s3://");
+        // Before anything is asked of AWS: who keeps everything in a folder needs none.
+        if !vault.store.location().starts_with("s3://") {
+            return None;
+        }
         // Stores that speak S3 seldom speak STS, and AWS itself knows nothing of their credentials.
-        let elsewhere = self.aws.sdk_config().await.endpoint_url().is_none() && self.has_s3_endpoint;
-        if in_s3 && !elsewhere { self.aws.caller().await } else { None }
+        let elsewhere = self.has_s3_endpoint && self.aws.sdk_config().await.endpoint_url().is_none();
+        if elsewhere { None } else { self.aws.caller().await }
     }
 
     /// For an operation that begins now and must end within `limit`.

@@ -1,6 +1,6 @@
 //! Drills: restored on the server for restores, reported, and measured.
 
-use lifeboat::model::{BackupId, CheckOutcome, Drill, DrillCheck, Operation};
+use lifeboat::model::{BackupId, CheckOutcome, Drill, Operation};
 use lifeboat::notify::Severity;
 use lifeboat::ops::audit::{Intent, audited};
 use lifeboat::ops::drill::{drill, pick_of_each_tier};
@@ -52,20 +52,19 @@ async fn rehearse(
     let kept = drilled?;
     measure(deployment, scope, &kept.drill);
     if !passed {
-        let failed: Vec<String> = kept.drill.failed().map(told).collect();
+        let failed: Vec<String> = kept.drill.failed().map(ToString::to_string).collect();
         return Err(Error::verification(format!("the drill with {id} failed: {}", failed.join("; ")))
             .hint(format!("its report is kept as {}: lifeboat drill --list", kept.record.object)));
     }
     let title = format!("{}: the restore drill passed", database.name);
     let took = kept.drill.restore_ms.map(span).unwrap_or_default();
-    let tolerated = kept.drill.checks.iter().filter(|check| check.outcome == CheckOutcome::Tolerated).map(told);
-    let text = format!("{id} was restored and proven in {took}. {}", tolerated.collect::<Vec<_>>().join("; "));
+    let tolerated = kept.drill.checks.iter().filter(|check| check.outcome == CheckOutcome::Tolerated);
+    let text = format!(
+        "{id} was restored and proven in {took}. {}",
+        tolerated.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    );
     deployment.tell_success(&invocation.alert(deployment, "drill_passed", Severity::Info, title, text)).await;
     Ok(kept)
-}
-
-fn told(check: &DrillCheck) -> String {
-    format!("{}: {}", check.name, check.detail)
 }
 
 fn measure(deployment: &Deployment, scope: Scope<'_>, drill: &Drill) {

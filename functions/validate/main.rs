@@ -5,11 +5,12 @@ mod event;
 
 use std::sync::Arc;
 
-use lifeboat::model::{BackupId, DatabaseName, Depth, Operation, Storage, Tier};
+use lifeboat::model::{BackupId, DatabaseName, Depth, Operation, Tier};
 use lifeboat::notify::Severity;
 use lifeboat::ops::audit::{Intent, audited};
+use lifeboat::ops::drill::pick_backup;
 use lifeboat::ops::verify::verify;
-use lifeboat::ops::{BackupSummary, ListFilter, VerifyReport, list, thaw};
+use lifeboat::ops::{ListFilter, VerifyReport, list, thaw};
 use lifeboat::vault::{DatabaseVault, KeptDrill, Vault};
 use lifeboat::{Error, ErrorKind, Result};
 use lifeboat_functions::manifest_key::published;
@@ -134,6 +135,9 @@ async fn chosen(
     request: &Request,
 ) -> Result<Option<(DatabaseVault, BackupId)>> {
     let chosen = match request.pick {
+        Some(Pick::Random) if request.drill => {
+            pick_backup(vault, request.database.as_ref(), request.tier.as_ref()).await?
+        }
         Some(Pick::Random) => picked(vault, request).await?,
         None => Some(deployment.find_backup(vault, request.database.as_ref(), &request.id).await?),
     };
@@ -149,24 +153,12 @@ async fn picked(vault: &Arc<Vault>, request: &Request) -> Result<Option<(Databas
     backups.shuffle(&mut rand::rng());
     for backup in backups {
         let database = vault.database(&backup.database).await?;
-        if request.depth == Depth::Quick || can_be_read(&database, &backup).await? {
+        if request.depth == Depth::Quick || thaw::can_be_read(&database, &backup).await? {
             return Ok(Some((database, backup.id)));
         }
         tracing::info!(backup = backup.id.as_str(), "not picked: its rows are frozen");
     }
     Ok(None)
-}
-
-async fn can_be_read(database: &DatabaseVault, backup: &BackupSummary) -> Result<bool> {
-    if backup.storage == Storage::Pool {
-        return Ok(true);
-    }
-    match database.manifest(&backup.id).await {
-        Ok(manifest) => Ok(thaw::frost(database, &manifest, None).await?.is_readable()),
-        // The verification says what is wrong with it.
-        Err(error) if error.kind() == ErrorKind::Verification => Ok(true),
-        Err(error) => Err(error),
-    }
 }
 
 async fn prove(

@@ -203,7 +203,7 @@ async fn tell(database: &DatabaseVault, id: &BackupId, drilled: &Result<KeptDril
 fn alert(source: &str, database: &DatabaseVault, id: &BackupId, drilled: &Result<KeptDrill>) -> Alert {
     let (ok, text, facts) = match drilled {
         Ok(KeptDrill { drill, record }) => {
-            let failed: Vec<String> = drill.failed().map(|check| format!("{}: {}", check.name, check.detail)).collect();
+            let failed: Vec<String> = drill.failed().map(ToString::to_string).collect();
             let text = match drill.ok {
                 true => format!("Restored and proven in {}.", drill.restore_ms.map_or("no time".to_owned(), span)),
                 false => failed.join("\n"),

@@ -252,7 +252,7 @@ fn tiers(top: &mut Section) -> Result<BTreeMap<Tier, TierConfig>> {
 }
 
 fn tier(mut section: Section) -> Result<TierConfig> {
-    let schedule = section.parsed("schedule", |text| rhythm::parse(text).map(|_| text.to_owned()))?;
+    let schedule = section.parsed("schedule", rhythm::parse)?;
     let keep = keep(&mut section)?;
     let storage = section.parsed("storage", str::parse)?.unwrap_or_default();
     let max_age = section.parsed("max_age", parse_duration)?;

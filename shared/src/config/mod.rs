@@ -35,7 +35,7 @@ use crate::plan::cost::Prices;
 use crate::plan::health::{HealthPolicy, TierHealth};
 use crate::plan::retention::guard::Limits;
 use crate::plan::retention::{Policy, Preset, TierRules};
-use crate::plan::rhythm;
+use crate::plan::rhythm::Schedule;
 use crate::plan::unread::ReadPolicy;
 use section::nearest;
 use tree::{PREFIX, Table};
@@ -141,7 +141,7 @@ impl Floor {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TierConfig {
     /// Five fields, as in crontab. Nothing is started by it; a backup that it should have made is missed.
-    pub schedule: Option<String>,
+    pub schedule: Option<Schedule>,
     pub keep: TierKeep,
     pub storage: Storage,
     /// How old its newest backup may become.
@@ -349,7 +349,8 @@ impl Config {
     pub fn health_policy(&self, database: &DatabaseName) -> HealthPolicy {
         let (watch, known) = (&self.watch, HealthPolicy::default());
         let floor = self.databases.get(database).map(|database| database.floor).unwrap_or_default();
-        let max_age = |tier: &TierConfig| tier.max_age.or_else(|| rhythm::expected_within(tier.schedule.as_deref()?));
+        let max_age =
+            |tier: &TierConfig| tier.max_age.or(tier.schedule.as_ref().map(|schedule| schedule.expected_within));
         let tiers = self.tiers.iter().map(|(name, tier)| (name.clone(), TierHealth { max_age: max_age(tier) }));
         HealthPolicy {
             backup_age: known.backup_age.changed(watch.backup_age, watch.backup_age_critical, |age| age * 2),

@@ -99,6 +99,13 @@ impl CheckOutcome {
     }
 }
 
+/// `orphans: 3 rows refer to nothing`
+impl fmt::Display for DrillCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.detail)
+    }
+}
+
 impl Drill {
     pub fn failed(&self) -> impl Iterator<Item = &DrillCheck> {
         self.checks.iter().filter(|check| check.outcome == CheckOutcome::Failed)

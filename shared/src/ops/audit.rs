@@ -79,7 +79,10 @@ impl Intent {
 
 /// What came of an operation, for the trail.
 pub trait Told {
-    fn tell(&self, deed: &mut Deed);
+    /// Adds to the deed what it tells; nothing, where that it is done is all.
+    fn tell(&self, deed: &mut Deed) {
+        let _ = deed;
+    }
 }
 
 impl Told for BackupReport {
@@ -138,25 +141,15 @@ impl Told for CopyReport {
     }
 }
 
-impl Told for ThawReport {
-    fn tell(&self, _: &mut Deed) {}
-}
+impl Told for ThawReport {}
 
-impl Told for DeletionReport {
-    fn tell(&self, _: &mut Deed) {}
-}
+impl Told for DeletionReport {}
 
-impl Told for Hold {
-    fn tell(&self, _: &mut Deed) {}
-}
+impl Told for Hold {}
 
-impl<T> Told for Vec<T> {
-    fn tell(&self, _: &mut Deed) {}
-}
+impl<T> Told for Vec<T> {}
 
-impl Told for () {
-    fn tell(&self, _: &mut Deed) {}
-}
+impl Told for () {}
 
 fn fail_unless(ok: bool, deed: &mut Deed) {
     if !ok {
@@ -253,11 +246,8 @@ async fn published(vault: &Arc<Vault>) -> Result<Vec<(BackupId, Timestamp)>> {
     let of_database = async |name: DatabaseName| -> Result<Vec<(BackupId, Timestamp)>> {
         let layout = crate::vault::layout::Layout::new(&name);
         let objects = store::list_all(&*vault.store, &layout.backups()).await?;
-        let published = objects.into_iter().filter_map(|object| {
-            let id: BackupId =
-                object.key.strip_prefix(&layout.backups())?.strip_suffix("/manifest.json")?.parse().ok()?;
-            Some((id, object.modified))
-        });
+        let published =
+            objects.into_iter().filter_map(|object| Some((layout.published(&object.key)?, object.modified)));
         Ok(published.collect())
     };
     let lists = stream::iter(vault.databases().await?).map(of_database).buffered(LISTS_AT_ONCE);

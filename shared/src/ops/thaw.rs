@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::holds::{self, Use, read_holds};
-use super::{Event, Run};
-use crate::error::{Error, Result};
+use super::{BackupSummary, Event, Run};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, DatabaseName, Manifest, PackId, Storage};
 use crate::plan::cost::{ObjectSize, Prices};
 use crate::plan::thaw::{Frost, Offer, Sight, after};
@@ -124,6 +124,18 @@ pub async fn frost(db: &DatabaseVault, manifest: &Manifest, wanted: Option<&Hash
     match frost.underway.objects {
         0 => Ok(frost),
         _ => Ok(frost.asked(last_asked(db, &manifest.id).await?)),
+    }
+}
+
+/// Whether a backup's rows can be read now. Of one whose manifest is damaged too: whoever reads it says what is wrong.
+pub async fn can_be_read(db: &DatabaseVault, backup: &BackupSummary) -> Result<bool> {
+    if backup.storage == Storage::Pool {
+        return Ok(true);
+    }
+    match db.manifest(&backup.id).await {
+        Ok(manifest) => Ok(frost(db, &manifest, None).await?.is_readable()),
+        Err(error) if error.kind() == ErrorKind::Verification => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

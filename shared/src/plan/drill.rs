@@ -6,12 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use crate::model::{BackupId, CheckOutcome, DrillCheck, Look, Purpose, Targets, Tier};
+use crate::model::{BackupId, CheckOutcome, DatabaseName, DrillCheck, Look, Purpose, Targets, Tier};
 
 /// A backup that may be drilled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     pub id: BackupId,
+    pub database: DatabaseName,
     pub tier: Tier,
     pub purpose: Purpose,
     /// The moment that it shows.
@@ -161,6 +162,7 @@ mod tests {
         let id = format!("{}-{tier}-aaaa", at.strftime("%Y%m%dT%H%M%SZ"));
         Candidate {
             id: id.parse().unwrap(),
+            database: "shop".parse().unwrap(),
             tier: tier.parse().unwrap(),
             purpose: Purpose::Backup,
             at,

@@ -9,26 +9,23 @@ use jiff::civil::{DateTime, date};
 use crate::error::{Error, Result};
 
 /// A schedule of five fields, as in crontab.
-///
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// How old the newest backup of it may become: the longest time between two runs, and a while to make the next; an hour, or
+    /// half of the time where that is less.
+    pub expected_within: Duration,
+}
+
 /// Errors: `Usage`.
-pub fn parse(text: &str) -> Result<Cron> {
+pub fn parse(text: &str) -> Result<Schedule> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     let bad = |why: String| {
         Error::usage(format!("it is not a schedule of five fields, as in crontab: {why}"))
             .hint("every day at 02:00 is \"0 2 * * *\"")
     };
     let schedule = parser.parse(text).map_err(|error| bad(error.to_string()))?;
-    match longest_gap(&schedule) {
-        Some(_) => Ok(schedule),
-        None => Err(bad("it never comes round twice".to_owned())),
-    }
-}
-
-/// How old the newest backup of this schedule may become: the longest time between two runs, and a while to make the next; an
-/// hour, or half of the time where that is less.
-pub fn expected_within(text: &str) -> Option<Duration> {
-    let gap = longest_gap(&parse(text).ok()?)?;
-    Some(gap + Duration::from_secs(3600).min(gap / 2))
+    let gap = longest_gap(&schedule).ok_or_else(|| bad("it never comes round twice".to_owned()))?;
+    Ok(Schedule { expected_within: gap + Duration::from_secs(3600).min(gap / 2) })
 }
 
 /// The longest of the times between runs, of as many as say something: those of four years, the first thousand.
@@ -48,7 +45,7 @@ mod tests {
     use super::*;
 
     fn hours(text: &str) -> f64 {
-        expected_within(text).unwrap().as_secs_f64() / 3600.0
+        parse(text).unwrap().expected_within.as_secs_f64() / 3600.0
     }
 
     #[test]
@@ -74,7 +71,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
         #[test]
         fn no_text_is_too_odd(text in "[0-9*,/ LW#?a-zA-Z-]{0,24}") {
-            if let Some(within) = expected_within(&text) {
+            if let Ok(Schedule { expected_within: within }) = parse(&text) {
                 prop_assert!(within > Duration::from_secs(60), "{within:?}");
             }
         }

@@ -88,10 +88,8 @@ impl DatabaseVault {
 
     /// Published backups, newest first, tombstoned ones included. What lies among them without being a manifest is not one.
     pub async fn published(&self) -> Result<Vec<BackupId>> {
-        let prefix = self.layout.backups();
-        let objects = store::list_all(self.store(), &prefix).await?;
-        let id = |key: &str| key[prefix.len()..].strip_suffix("/manifest.json")?.parse().ok();
-        let mut ids: Vec<BackupId> = objects.iter().filter_map(|object| id(&object.key)).collect();
+        let objects = store::list_all(self.store(), &self.layout.backups()).await?;
+        let mut ids: Vec<BackupId> = objects.iter().filter_map(|object| self.layout.published(&object.key)).collect();
         ids.sort_by(|a, b| b.cmp(a));
         Ok(ids)
     }

@@ -151,6 +151,11 @@ impl Layout {
         format!("{}backups/{backup}/manifest.json", self.root)
     }
 
+    /// The backup that is published by an object of this key; `None` for any other object.
+    pub fn published(&self, key: &str) -> Option<BackupId> {
+        key.strip_prefix(&self.backups())?.strip_suffix("/manifest.json")?.parse().ok()
+    }
+
     pub fn all_verdicts(&self) -> String {
         format!("{}verdicts/", self.root)
     }

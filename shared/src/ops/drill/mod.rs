@@ -53,46 +53,38 @@ pub async fn pick_backup(
     tier: Option<&Tier>,
 ) -> Result<Option<(DatabaseVault, BackupId)>> {
     let candidates = candidates(vault, database, tier).await?;
-    let all: Vec<Candidate> = candidates.iter().map(|(_, candidate)| candidate.clone()).collect();
-    let Some(picked) = pick(&all, tier, &mut rand::rng()) else { return Ok(None) };
-    let (name, _) = candidates.iter().find(|(_, candidate)| candidate == picked).expect("it was picked from them");
-    Ok(Some((vault.database(name).await?, picked.id.clone())))
+    let Some(picked) = pick(&candidates, tier, &mut rand::rng()) else { return Ok(None) };
+    Ok(Some((vault.database(&picked.database).await?, picked.id.clone())))
 }
 
 /// One picked at random of each tier that has any.
 pub async fn pick_of_each_tier(vault: &Arc<Vault>, database: &DatabaseName) -> Result<Vec<BackupId>> {
     let candidates = candidates(vault, Some(database), None).await?;
-    let all: Vec<Candidate> = candidates.into_iter().map(|(_, candidate)| candidate).collect();
     let mut dice = rand::rng();
-    let picked =
-        tiers(&all).into_iter().filter_map(|tier| pick(&all, Some(&tier), &mut dice).map(|one| one.id.clone()));
-    Ok(picked.collect())
+    let picked = tiers(&candidates).into_iter().filter_map(|tier| pick(&candidates, Some(&tier), &mut dice));
+    Ok(picked.map(|picked| picked.id.clone()).collect())
 }
 
 async fn candidates(
     vault: &Arc<Vault>,
     database: Option<&DatabaseName>,
     tier: Option<&Tier>,
-) -> Result<Vec<(DatabaseName, Candidate)>> {
+) -> Result<Vec<Candidate>> {
     let filter = ListFilter { tier: tier.cloned(), ..ListFilter::default() };
-    let listing = list(vault, database, &filter).await?;
-    let candidate = async |backup: BackupSummary| {
-        let is_readable = backup.storage == Storage::Pool || can_be_read(vault, &backup).await?;
-        let BackupSummary { id, tier, purpose, created_at: at, verified, database, .. } = backup;
-        let verified = verified.map(|verified| verified.ok);
-        Ok((database, Candidate { id, tier, purpose, at, verified, is_readable }))
+    let look = async |backup: BackupSummary| {
+        let is_readable = match backup.storage {
+            Storage::Pool => true,
+            Storage::Archive => thaw::can_be_read(&vault.database(&backup.database).await?, &backup).await?,
+        };
+        Ok(candidate(backup, is_readable))
     };
-    stream::iter(listing.backups).map(candidate).buffered(LOOKS_AT_ONCE).try_collect().await
+    let backups = list(vault, database, &filter).await?.backups;
+    stream::iter(backups).map(look).buffered(LOOKS_AT_ONCE).try_collect().await
 }
 
-async fn can_be_read(vault: &Arc<Vault>, backup: &BackupSummary) -> Result<bool> {
-    let database = vault.database(&backup.database).await?;
-    match database.manifest(&backup.id).await {
-        Ok(manifest) => Ok(thaw::frost(&database, &manifest, None).await?.is_readable()),
-        // The drill says what is wrong with it.
-        Err(error) if error.kind() == ErrorKind::Verification => Ok(true),
-        Err(error) => Err(error),
-    }
+fn candidate(backup: BackupSummary, is_readable: bool) -> Candidate {
+    let BackupSummary { id, database, tier, purpose, created_at: at, verified, .. } = backup;
+    Candidate { id, database, tier, purpose, at, verified: verified.map(|verified| verified.ok), is_readable }
 }
 
 /// Drills one backup on `server` and keeps the report, also of a drill that came to nothing because a server or the vault
@@ -170,11 +162,9 @@ async fn keep(
 ) -> Result<KeptDrill> {
     let at = database.vault.now().await?;
     let mut seen = visit.seen;
-    let all: Vec<Candidate> = candidates(&database.vault, Some(&database.name), None)
-        .await?
-        .into_iter()
-        .map(|(_, candidate)| candidate)
-        .collect();
+    let backups = list(&database.vault, Some(&database.name), &ListFilter::default()).await?.backups;
+    // Whether they can be read now says nothing about what would be lost.
+    let all: Vec<Candidate> = backups.into_iter().map(|backup| candidate(backup, true)).collect();
     seen.loss_ms = loss_ms(&all, at);
     let checks = judge(&seen, options.targets, &options.tolerated);
     let identity = server.identity();
