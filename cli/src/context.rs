@@ -15,7 +15,7 @@ use lifeboat::notify::Channels;
 use lifeboat::ops::audit::{Intent, Told, audited};
 use lifeboat::ops::{self, ListFilter, Run};
 use lifeboat::postgres::{Connector, Environment};
-use lifeboat::store::{self, ObjectStore};
+use lifeboat::store::{self, Deletes, ObjectStore};
 use lifeboat::vault::{DatabaseVault, Vault};
 use lifeboat::{Error, Result};
 use tokio::sync::OnceCell;
@@ -109,7 +109,7 @@ impl Context {
 
     /// A place that is not the configured one.
     pub async fn store_at(&self, url: &str) -> Result<Arc<dyn ObjectStore>> {
-        store::open_with(url, &self.aws).await
+        store::open_with(url, &self.aws, Deletes::Current).await
     }
 
     /// The vault there, which the configured master key opens.

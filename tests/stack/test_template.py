@@ -59,6 +59,12 @@ OWN = {
         ("", "s3:GetObjectLegalHold", "vault:databases/*/backups/*"),
         ("", "s3:DeleteObject", "vault:databases/*/pool/*"),
         ("", "s3:DeleteObject", "vault:databases/*/archive/*"),
+        *{
+            ("DeletesVersions", f"s3:{action}", f"vault:databases/*/{where}/*")
+            for action in ("DeleteObjectVersion", "GetObjectVersion", "GetObjectRetention", "GetObjectLegalHold")
+            for where in ("backups", "pool", "archive")
+        },
+        ("DeletesVersions", "s3:ListBucketVersions", "bucket"),
         WRITES,
     },
     "Restore": {
@@ -194,10 +200,16 @@ class Rights(unittest.TestCase):
     def test_only_cleanup_deletes(self):
         for name, document in documents():
             for statement in document["Statement"]:
-                for _, branch in branches(statement):
+                for condition, branch in branches(statement):
                     for action in listed(branch["Action"]):
                         if branch["Effect"] == "Allow" and re.match(r"s3:(\*|Delete)", action):
-                            self.assertEqual((name, action), ("CleanupRole", "s3:DeleteObject"))
+                            allowed = {("", "s3:DeleteObject"), ("DeletesVersions", "s3:DeleteObjectVersion")}
+                            self.assertEqual(name, "CleanupRole")
+                            self.assertIn((condition, action), allowed)
+
+    def test_versions_are_deleted_only_where_somebody_asked_for_it(self):
+        self.assertEqual(TEMPLATE["Parameters"]["DeleteVersions"]["Default"], "false")
+        self.assertEqual(TEMPLATE["Conditions"]["DeletesVersions"], {"Fn::Equals": [{"Ref": "DeleteVersions"}, "true"]})
 
     def test_a_star_as_resource_has_a_reason(self):
         found = set()
@@ -354,7 +366,7 @@ class Functions(unittest.TestCase):
         own = {
             "Backup": {"FUNCTION_CREATE_VAULT", "TIERS__MONTHLY__STORAGE"},
             "Validate": {"FUNCTION_DEPTH", "FUNCTION_NOTIFY_SUCCESS", "FUNCTION_RESTORE_SECRET"},
-            "Cleanup": tiers,
+            "Cleanup": tiers | {"RETENTION__DELETE_VERSIONS"},
             "Restore": {"FUNCTION_RESTORE_SECRET"},
             "Watch": tiers | {"FUNCTION_BACKUP_AGE_LIMIT_H"},
         }

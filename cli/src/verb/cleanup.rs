@@ -5,7 +5,7 @@ use lifeboat::Error;
 use lifeboat::Result;
 use lifeboat::model::Operation;
 use lifeboat::ops::audit::Intent;
-use lifeboat::ops::cleanup::{Confirmed, SweepReport};
+use lifeboat::ops::cleanup::{Confirmed, LockedPacks, SweepReport};
 use lifeboat::ops::{self, CleanupReport};
 use lifeboat::plan::retention::{Decision, Outcome};
 
@@ -151,10 +151,18 @@ fn swept(sweep: &SweepReport) -> String {
             human::time(first)
         );
     }
+    let released = |last| if last == Timestamp::MAX { "they are released".to_owned() } else { human::time(last) };
     if let Some(last) = sweep.locked.iter().map(|locked| locked.until).max() {
-        let until = if last == Timestamp::MAX { "they are released".to_owned() } else { human::time(last) };
         let locked = human::counted(sweep.locked.len() as u64, "backup");
-        text += &format!("{locked} would be deleted, but the store locks them until {until}\n");
+        text += &format!("{locked} would be deleted, but the store locks them until {}\n", released(last));
+    }
+    if let LockedPacks { packs, stored_bytes, until: Some(last) } = sweep.locked_packs {
+        text += &format!(
+            "{} ({}) that nobody needs stay: the store locks them until {}\n",
+            human::counted(packs, "object"),
+            human::bytes(stored_bytes),
+            released(last)
+        );
     }
     if sweep.is_partial {
         text += "time ran out before everything was looked at: the next cleanup goes on\n";

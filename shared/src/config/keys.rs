@@ -28,7 +28,7 @@ use crate::plan::retention::TierRules;
 use crate::plan::rhythm;
 use crate::plan::unread::ReadPolicy;
 use crate::postgres::{Dsn, Environment};
-use crate::store::{StorageClass, ThawTier};
+use crate::store::{Deletes, StorageClass, ThawTier};
 
 /// Variables that are no key of the file.
 const VARIABLES: [&str; 5] = ["database_url", "master_key_file", "master_key_secret", "kms_key", "config"];
@@ -296,6 +296,7 @@ fn retention(top: &mut Section) -> Result<RetentionConfig> {
         partial_for: section.parsed("partial_for", parse_duration)?,
         safety_for: section.parsed("safety_for", parse_duration)?,
         max_share_percent: section.number("max_share_percent", 1)?.map(|percent: u8| percent.min(100)),
+        deletes: if section.flag("delete_versions")? { Deletes::EveryVersion } else { Deletes::Current },
     };
     section.finish()?;
     Ok(retention)

@@ -37,6 +37,7 @@ use crate::plan::retention::guard::Limits;
 use crate::plan::retention::{Policy, Preset, TierRules};
 use crate::plan::rhythm::Schedule;
 use crate::plan::unread::ReadPolicy;
+use crate::store::Deletes;
 use section::nearest;
 use tree::{PREFIX, Table};
 
@@ -170,6 +171,8 @@ pub struct RetentionConfig {
     pub partial_for: Option<Duration>,
     pub safety_for: Option<Duration>,
     pub max_share_percent: Option<u8>,
+    /// `delete_versions`
+    pub deletes: Deletes,
 }
 
 /// `[verify]`

@@ -46,7 +46,7 @@ impl Config {
             Error::configuration("no vault is configured")
                 .hint("say --vault s3://bucket/prefix or --vault /path, set LIFEBOAT_VAULT, or write `vault` in lifeboat.toml")
         })?;
-        store::open_with(url, aws).await
+        store::open_with(url, aws, self.retention.deletes).await
     }
 
     /// Errors: `Configuration` when there is none or it is no key; `Vault` when Secrets Manager could not be asked.

@@ -246,6 +246,21 @@ fn what_a_tier_says_stands_in_the_place_of_the_presets_rules_for_it() {
 }
 
 #[test]
+fn versions_are_deleted_only_where_somebody_asked_for_it() {
+    let deletes =
+        |text: &str, variable: &[(&str, &str)]| read(text, variable).map(|config| config.retention.deletes).ok();
+    let off = [("LIFEBOAT_RETENTION__DELETE_VERSIONS", "false")];
+    let on = [("LIFEBOAT_RETENTION__DELETE_VERSIONS", "true")];
+    for text in ["", "[retention]", "[retention]\ndelete_versions = false"] {
+        assert_eq!(deletes(text, &[]), Some(Deletes::Current));
+        assert_eq!(deletes(text, &on), Some(Deletes::EveryVersion));
+    }
+    assert_eq!(deletes("[retention]\ndelete_versions = true", &[]), Some(Deletes::EveryVersion));
+    assert_eq!(deletes("[retention]\ndelete_versions = true", &off), Some(Deletes::Current));
+    assert_eq!(deletes("[retention]\ndelete_versions = 'yes'", &[]), None);
+}
+
+#[test]
 fn a_rule_of_retention_that_makes_no_sense_is_refused() {
     for text in [
         "[tiers.daily]\nkeep_last = 0",

@@ -30,8 +30,8 @@ use tempfile::{NamedTempFile, PersistError};
 
 use super::key::{check_folder_prefix, check_key, check_prefix};
 use super::{
-    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Thaw, Tries, beyond_the_end, check_arrival, is_key,
-    no_such_object,
+    Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Thaw, Tries, beyond_the_end, check_arrival,
+    is_key, no_such_object,
 };
 use crate::error::{Error, Result};
 
@@ -133,10 +133,11 @@ impl ObjectStore for FolderStore {
         self.run(move |folder| folder.list_names(&prefix)).await
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         check_key(key)?;
         let key = key.to_owned();
-        self.run(move |folder| folder.delete(&key)).await
+        self.run(move |folder| folder.delete(&key)).await?;
+        Ok(Deletion::Done)
     }
 
     async fn now(&self) -> Result<Timestamp> {

@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::key::{check_folder_prefix, check_key, check_prefix};
 use super::{
-    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Thaw, ThawTier, Tries, beyond_the_end, check_arrival,
-    frozen, no_such_object,
+    Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, Thaw, ThawTier, Tries, beyond_the_end,
+    check_arrival, frozen, no_such_object,
 };
 use crate::error::{Error, Result};
 
@@ -237,10 +237,10 @@ impl ObjectStore for MemoryStore {
         Ok(())
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         check_key(key)?;
         self.state().objects.remove(key);
-        Ok(())
+        Ok(Deletion::Done)
     }
 
     fn host_time(&self) -> Timestamp {

@@ -59,6 +59,26 @@ pub enum Tries {
     },
 }
 
+/// What deleting an object means where the store keeps old versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deletes {
+    /// It becomes an old version, for the store's own rules to remove. Whoever is able to do that alone can destroy nothing.
+    #[default]
+    Current,
+    /// No version is left, and its space is free.
+    EveryVersion,
+}
+
+/// What became of a [`delete`](ObjectStore::delete).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    Done,
+    /// The store refuses to delete these bytes: they are still there. The end of time stands for a hold without an end.
+    Locked {
+        until: Timestamp,
+    },
+}
+
 /// How old a request may be when it arrives. It is how S3 judges signatures.
 pub const LATEST: SignedDuration = SignedDuration::from_mins(15);
 
@@ -150,7 +170,7 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     }
 
     /// Deletes the object; deleting what is not there is not an error. Only the sweep calls this.
-    async fn delete(&self, key: &str) -> Result<()>;
+    async fn delete(&self, key: &str) -> Result<Deletion>;
 
     /// What time it is on this host. A method, for tests that turn clocks.
     fn host_time(&self) -> Timestamp {

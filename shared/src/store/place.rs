@@ -5,24 +5,24 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::ObjectStore;
 use super::folder::FolderStore;
 use super::s3::{S3Settings, S3Store};
+use super::{Deletes, ObjectStore};
 use crate::aws::Aws;
 use crate::error::{Error, Result};
 
 /// Opens the store at `s3://bucket/prefix`, `file:///path` or a plain path, with AWS as the environment says. Asks nobody and
 /// creates nothing yet. Errors are of kind `Configuration`.
 pub async fn open(url: &str) -> Result<Arc<dyn ObjectStore>> {
-    open_with(url, &Aws::from_environment()).await
+    open_with(url, &Aws::from_environment(), Deletes::Current).await
 }
 
-/// [`open`] with a way to AWS that is there already.
-pub async fn open_with(url: &str, aws: &Aws) -> Result<Arc<dyn ObjectStore>> {
+/// [`open`] with a way to AWS that is there already, and a say in what deleting means.
+pub async fn open_with(url: &str, aws: &Aws, deletes: Deletes) -> Result<Arc<dyn ObjectStore>> {
     Ok(match Place::parse(url)? {
         Place::Folder(path) => Arc::new(FolderStore::new(path)?),
         Place::S3 { bucket, prefix } => {
-            let settings = S3Settings { bucket, prefix, ..S3Settings::default() };
+            let settings = S3Settings { bucket, prefix, deletes, ..S3Settings::default() };
             Arc::new(S3Store::connect(settings, aws).await?)
         }
     })

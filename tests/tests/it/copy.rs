@@ -17,7 +17,7 @@ use lifeboat::ops::{BackupReport, CopyOptions, CopyReport, copy};
 use lifeboat::store::folder::FolderStore;
 use lifeboat::store::memory::MemoryStore;
 use lifeboat::store::s3::{S3Settings, S3Store};
-use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
+use lifeboat::store::{Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
 use lifeboat::vault::Vault;
 use lifeboat::vault::keys::MasterKey;
 use lifeboat::{Error, Result};
@@ -184,7 +184,7 @@ impl ObjectStore for SeenFrom {
         self.machine.request(self.inner.list_names(prefix)).await
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         self.machine.request(self.inner.delete(key)).await
     }
 

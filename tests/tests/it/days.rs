@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::Result;
-use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
+use lifeboat::store::{Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
 
 /// What is made after a day has passed is a day younger.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl ObjectStore for Days {
         self.inner.list_names(prefix).await
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         self.inner.delete(key).await
     }
 

@@ -14,7 +14,7 @@ use lifeboat::ops::restore::{RestoreOptions, plan, restore};
 use lifeboat::ops::verify::verify;
 use lifeboat::ops::{BackupReport, Event, Observer, Run};
 use lifeboat::store::memory::MemoryStore;
-use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
+use lifeboat::store::{Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, Tries};
 use lifeboat::vault::Vault;
 use lifeboat::{ErrorKind, Result};
 use lifeboat_tests::{Bed, TestDb, soak};
@@ -87,7 +87,7 @@ impl ObjectStore for LateManifests {
         self.inner.list_names(prefix).await
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         self.inner.delete(key).await
     }
 

@@ -35,4 +35,5 @@ mod traps;
 mod under_load;
 mod unread;
 mod vault_reader;
+mod versions;
 mod walk;

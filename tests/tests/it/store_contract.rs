@@ -12,7 +12,7 @@ use lifeboat::aws::Aws;
 use lifeboat::store::folder::FolderStore;
 use lifeboat::store::memory::MemoryStore;
 use lifeboat::store::s3::{S3Settings, S3Store};
-use lifeboat::store::{LATEST, ObjectStore, Put, StorageClass, Tries, list_all, open_with, probe_create_only};
+use lifeboat::store::{Deletes, LATEST, ObjectStore, Put, StorageClass, Tries, list_all, open_with, probe_create_only};
 use lifeboat_tests::Bed;
 use proptest::prelude::*;
 use rand::RngCore;
@@ -383,7 +383,7 @@ async fn a_store_is_opened_by_the_place_that_people_write() {
         (format!("file://{path}/a"), format!("{path}/a")),
         (format!("{path}/b"), format!("{path}/b")),
     ] {
-        let store = open_with(&url, &aws).await.unwrap();
+        let store = open_with(&url, &aws, Deletes::Current).await.unwrap();
         assert_eq!(store.location(), location);
         assert_eq!(put(&store, "a", "x").await, Put::Created);
     }
@@ -461,7 +461,7 @@ async fn answer(store: &dyn ObjectStore, step: &Step) -> Result<String, ErrorKin
             let names = store.list_names(prefix).await;
             names.map(|names| format!("{names:?}"))
         }
-        Step::Delete(key) => store.delete(key).await.map(|()| "deleted".to_owned()),
+        Step::Delete(key) => store.delete(key).await.map(|deletion| format!("{deletion:?}")),
     }
     .map_err(|e| e.kind())
 }

@@ -13,7 +13,7 @@ use lifeboat::ops::backup::{BackupOptions, backup};
 use lifeboat::ops::restore::{RestoreOptions, plan, restore};
 use lifeboat::ops::verify::verify;
 use lifeboat::store::memory::MemoryStore;
-use lifeboat::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
+use lifeboat::store::{Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
 use lifeboat::vault::Vault;
 use lifeboat::vault::keys::MasterKey;
 use lifeboat::{Error, ErrorKind, Result};
@@ -147,7 +147,7 @@ impl ObjectStore for Failing {
         self.inner.list_names(prefix).await
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         self.serve()?;
         self.inner.delete(key).await
     }

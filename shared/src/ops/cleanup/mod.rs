@@ -23,7 +23,7 @@ use crate::plan::retention::{Decision, Policy, Proof, RetentionPlan, Standing, r
 use crate::vault::{DatabaseVault, Motive};
 
 use facts::Facts;
-pub use sweep::{SweepReport, Waiting};
+pub use sweep::{LockedPacks, SweepReport, Waiting};
 
 /// How to clean up.
 #[derive(Debug, Clone)]

@@ -31,7 +31,7 @@ use crate::ops::fixture::{self, Backup};
 use crate::ops::{delete, holds, undelete};
 use crate::plan::retention::TierRules;
 use crate::store::memory::MemoryStore;
-use crate::store::{ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
+use crate::store::{Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, Tries, list_all};
 use crate::vault::keys::MasterKey;
 use crate::vault::layout::PackName;
 use crate::vault::{Vault, pack};
@@ -233,7 +233,7 @@ impl ObjectStore for Stage {
         self.world.memory.list_names(prefix).await
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         turn().await;
         *self.world.is_changed.lock().unwrap() = true;
         self.world.memory.delete(key).await

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, Fate, PackId};
 use crate::ops::Run;
 use crate::plan::retention::{Outcome, RetentionPlan};
-use crate::store::{ObjectHead, ObjectInfo, ObjectStore};
+use crate::store::{Deletion, ObjectHead, ObjectInfo, ObjectStore};
 use crate::vault::{DatabaseVault, Motive, TombstoneState};
 
 const READS_AT_ONCE: usize = 16;
@@ -44,6 +44,8 @@ pub struct SweepReport {
     pub waiting: Vec<Waiting>,
     /// Backups that would be deleted, but the store locks them: until when.
     pub locked: Vec<Waiting>,
+    /// Objects that nobody needs, but the store refuses to delete.
+    pub locked_packs: LockedPacks,
     /// Time ran out before everything was looked at; the next sweep goes on.
     pub is_partial: bool,
 }
@@ -53,6 +55,27 @@ pub struct SweepReport {
 pub struct Waiting {
     pub backup: BackupId,
     pub until: Timestamp,
+}
+
+/// Objects that nobody needs, and that the store locks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LockedPacks {
+    pub packs: u64,
+    pub stored_bytes: u64,
+    /// When the last of them can be deleted.
+    pub until: Option<Timestamp>,
+}
+
+impl std::ops::Add for LockedPacks {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            packs: self.packs + other.packs,
+            stored_bytes: self.stored_bytes + other.stored_bytes,
+            until: self.until.max(other.until),
+        }
+    }
 }
 
 /// `reconsidered` says of every backup that has not been deleted yet whether it should be; it was made of `facts` at its `now`.
@@ -70,9 +93,18 @@ pub async fn sweep(db: &DatabaseVault, facts: &Facts, reconsidered: &RetentionPl
         if is_out_of_time(run, &mut report) {
             return Ok(report);
         }
-        db.store().delete(&db.layout.manifest(&id)).await?;
-        report.freed_bytes += manifest_bytes;
-        report.deleted_backups.push(id);
+        match db.store().delete(&db.layout.manifest(&id)).await? {
+            Deletion::Done => {
+                report.freed_bytes += manifest_bytes;
+                report.deleted_backups.push(id);
+            }
+            // Since we looked, or an older version of it: what it needs is taken for needless here, so the next sweep goes on.
+            Deletion::Locked { until } => {
+                report.locked.push(Waiting { backup: id, until });
+                report.is_partial = true;
+                return Ok(report);
+            }
+        }
     }
     free_packs(db, &needed, began_at, &mut report, run).await?;
     Ok(report)
@@ -191,9 +223,10 @@ async fn free_packs(
     let old_before = began_at.checked_sub(db.grace()).unwrap_or(Timestamp::MIN);
     let sweep_one = async |folder: String| sweep_folder(db, &folder, needed, old_before, run).await;
     let mut swept = stream::iter(folders).map(sweep_one).buffer_unordered(SHARDS_AT_ONCE);
-    while let Some(Freed { packs, bytes, is_partial }) = swept.try_next().await? {
+    while let Some(Freed { packs, bytes, locked, is_partial }) = swept.try_next().await? {
         report.deleted_packs += packs;
         report.freed_bytes += bytes;
+        report.locked_packs = report.locked_packs + locked;
         report.is_partial |= is_partial;
     }
     Ok(())
@@ -208,7 +241,21 @@ async fn below(db: &DatabaseVault, prefix: String) -> Result<Vec<String>> {
 struct Freed {
     packs: u64,
     bytes: u64,
+    locked: LockedPacks,
     is_partial: bool,
+}
+
+impl std::ops::Add for Freed {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            packs: self.packs + other.packs,
+            bytes: self.bytes + other.bytes,
+            locked: self.locked + other.locked,
+            is_partial: self.is_partial || other.is_partial,
+        }
+    }
 }
 
 async fn sweep_folder(
@@ -232,9 +279,7 @@ async fn sweep_folder(
         let page = db.store().list_page(prefix, after.as_deref(), PAGE).await?;
         after = page.last().map(|last| last.key.clone());
         let (is_last, garbage) = (page.len() < PAGE, page.into_iter().filter(is_garbage));
-        let deleted = delete(db.store(), garbage).await?;
-        freed.packs += deleted.packs;
-        freed.bytes += deleted.bytes;
+        freed = freed + delete(db.store(), garbage).await?;
         if is_last {
             return Ok(freed);
         }
@@ -242,11 +287,16 @@ async fn sweep_folder(
 }
 
 async fn delete(store: &dyn ObjectStore, garbage: impl Iterator<Item = ObjectInfo>) -> Result<Freed> {
-    let delete = async |object: ObjectInfo| {
-        store.delete(&object.key).await?;
-        Ok::<_, Error>(object.size_bytes)
+    let delete = async |ObjectInfo { key, size_bytes, .. }: ObjectInfo| {
+        Ok::<_, Error>(match store.delete(&key).await? {
+            Deletion::Done => Freed { packs: 1, bytes: size_bytes, ..Freed::default() },
+            Deletion::Locked { until } => {
+                let locked = LockedPacks { packs: 1, stored_bytes: size_bytes, until: Some(until) };
+                Freed { locked, ..Freed::default() }
+            }
+        })
     };
-    let add = async |freed: Freed, bytes| Ok(Freed { packs: freed.packs + 1, bytes: freed.bytes + bytes, ..freed });
+    let add = async |freed: Freed, more| Ok(freed + more);
     stream::iter(garbage).map(delete).buffer_unordered(DELETES_AT_ONCE).try_fold(Freed::default(), add).await
 }
 

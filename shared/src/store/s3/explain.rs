@@ -12,7 +12,9 @@ pub(super) enum Action {
     Get,
     Head,
     List,
+    ListVersions,
     Delete,
+    DeleteVersion,
     Thaw,
     Hold,
 }
@@ -24,7 +26,9 @@ impl Action {
             Self::Get => "read",
             Self::Head => "look at",
             Self::List => "list",
+            Self::ListVersions => "list the versions of",
             Self::Delete => "delete",
+            Self::DeleteVersion => "delete a version of",
             Self::Thaw => "thaw",
             Self::Hold => "put a legal hold on",
         }
@@ -36,7 +40,9 @@ impl Action {
             Self::Put => "s3:PutObject",
             Self::Get | Self::Head => "s3:GetObject",
             Self::List => "s3:ListBucket",
+            Self::ListVersions => "s3:ListBucketVersions",
             Self::Delete => "s3:DeleteObject",
+            Self::DeleteVersion => "s3:DeleteObjectVersion",
             Self::Thaw => "s3:RestoreObject",
             Self::Hold => "s3:PutObjectLegalHold",
         }
@@ -116,7 +122,7 @@ impl S3Store {
         }
         let permission = action.permission();
         match action {
-            Action::List => format!("grant {permission} on arn:aws:s3:::{bucket}"),
+            Action::List | Action::ListVersions => format!("grant {permission} on arn:aws:s3:::{bucket}"),
             Action::Get | Action::Head => format!(
                 "grant {permission} on arn:aws:s3:::{bucket}/{prefix}*, and s3:ListBucket on arn:aws:s3:::{bucket} (without it, \
                  a missing object reads as denied)"
@@ -124,7 +130,7 @@ impl S3Store {
             Action::Put if failure.text().contains("s3:PutObjectTagging") => format!(
                 "archived backups are marked with a tag: grant s3:PutObjectTagging on arn:aws:s3:::{bucket}/{prefix}*"
             ),
-            Action::Put | Action::Delete | Action::Thaw | Action::Hold => {
+            Action::Put | Action::Delete | Action::DeleteVersion | Action::Thaw | Action::Hold => {
                 format!("grant {permission} on arn:aws:s3:::{bucket}/{prefix}*")
             }
         }

@@ -16,6 +16,7 @@ mod client;
 mod clock;
 mod explain;
 mod thaw;
+mod versions;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::{ByteStream, ByteStreamError, DateTime};
@@ -38,7 +40,8 @@ use self::clock::StoreClock;
 use self::explain::Action;
 use super::key::{check_folder_prefix, check_key, check_prefix};
 use super::{
-    ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, ThawTier, Tries, beyond_the_end, is_key, no_such_object,
+    Deletes, Deletion, ObjectHead, ObjectInfo, ObjectStore, Put, StorageClass, ThawTier, Tries, beyond_the_end, is_key,
+    no_such_object,
 };
 use crate::aws::{Aws, Failure, timeouts};
 use crate::error::{Error, ErrorKind, Result};
@@ -65,6 +68,7 @@ pub struct S3Settings {
     pub region: Option<String>,
     /// The bucket's name in the path instead of in the host's name. By default with a custom endpoint.
     pub force_path_style: Option<bool>,
+    pub deletes: Deletes,
     /// How often a request is tried. By default `AWS_MAX_ATTEMPTS`, or 8.
     pub attempts: Option<u32>,
 }
@@ -77,6 +81,7 @@ pub struct S3Store {
     bucket: String,
     /// Empty, or ending with a slash.
     prefix: String,
+    deletes: Deletes,
 }
 
 impl S3Store {
@@ -88,7 +93,7 @@ impl S3Store {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        Ok(Self { client, clock, bucket: settings.bucket, prefix })
+        Ok(Self { client, clock, bucket: settings.bucket, prefix, deletes: settings.deletes })
     }
 
     fn full(&self, key: &str) -> String {
@@ -142,11 +147,8 @@ impl ObjectStore for S3Store {
         let class = head.storage_class.as_ref().map(|class| class.as_str());
         let info = self.info(key, head.content_length, head.last_modified, class)?;
         let thaw = thaw::state(info.storage_class, head.restore.as_deref());
-        // Told to whoever has the rights to know: s3:GetObjectRetention, s3:GetObjectLegalHold.
-        let is_held = head.object_lock_legal_hold_status == Some(ObjectLockLegalHoldStatus::On);
-        let retained_until = head.object_lock_retain_until_date.as_ref().and_then(clock::timestamp);
-        let locked_until = if is_held { Some(Timestamp::MAX) } else { retained_until };
-        Ok(ObjectHead { info, sha256: head.checksum_sha256.as_deref().and_then(decoded), thaw, locked_until })
+        let sha256 = head.checksum_sha256.as_deref().and_then(decoded);
+        Ok(ObjectHead { info, sha256, thaw, locked_until: locked_until(&head) })
     }
 
     async fn list_page(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectInfo>> {
@@ -213,12 +215,15 @@ impl ObjectStore for S3Store {
         }
     }
 
-    async fn delete(&self, key: &str) -> Result<()> {
+    async fn delete(&self, key: &str) -> Result<Deletion> {
         check_key(key)?;
+        if self.deletes == Deletes::EveryVersion {
+            return self.delete_versions(key).await;
+        }
         let answer = self.client.delete_object().bucket(&self.bucket).key(self.full(key)).send().await;
         match answer.map_err(|e| Failure::of(&e)) {
             Err(failure) if !failure.is("NoSuchKey") => Err(self.explain(Action::Delete, key, &failure)),
-            _ => Ok(()),
+            _ => Ok(Deletion::Done),
         }
     }
 
@@ -231,6 +236,14 @@ impl ObjectStore for S3Store {
         request.send().await.map_err(|e| self.explain(Action::List, "", &Failure::of(&e)))?;
         let now = self.clock.now();
         now.ok_or_else(|| Error::vault(format!("{} answers without a date", self.location())))
+    }
+}
+
+/// Until when nobody can delete it, told to whoever has the rights to know: s3:GetObjectRetention, s3:GetObjectLegalHold.
+fn locked_until(head: &HeadObjectOutput) -> Option<Timestamp> {
+    match head.object_lock_legal_hold_status {
+        Some(ObjectLockLegalHoldStatus::On) => Some(Timestamp::MAX),
+        _ => head.object_lock_retain_until_date.as_ref().and_then(clock::timestamp),
     }
 }
 

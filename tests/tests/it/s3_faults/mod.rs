@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::aws::Aws;
 use lifeboat::store::s3::{S3Settings, S3Store};
-use lifeboat::store::{ObjectStore, Put, Tries, list_all, probe_create_only};
+use lifeboat::store::{Deletes, ObjectStore, Put, Tries, list_all, probe_create_only};
 use lifeboat::{Error, ErrorKind};
 use lifeboat_tests::{Bed, Moto};
 use rand::RngCore;
@@ -24,6 +24,8 @@ struct Fixture {
     proxy: Proxy,
     bucket: String,
     store: S3Store,
+    /// The same, deleting every version.
+    thorough: S3Store,
     other: S3Store,
 }
 
@@ -37,8 +39,10 @@ impl Fixture {
         let bucket = moto.fresh_bucket().await;
         let proxy = Proxy::before(moto.endpoint(), ignorance).await;
         let store = connect(&bucket, &proxy.endpoint(), moto.sdk_config()).await;
+        let thorough = S3Settings { deletes: Deletes::EveryVersion, ..settings(&bucket, &proxy.endpoint()) };
+        let thorough = S3Store::connect(thorough, &Aws::from(moto.sdk_config())).await.unwrap();
         let other = connect(&bucket, moto.endpoint(), moto.sdk_config()).await;
-        Self { proxy, bucket, store, other }
+        Self { proxy, bucket, store, thorough, other }
     }
 
     async fn put(&self, body: &str) -> Put {
@@ -58,14 +62,17 @@ impl Fixture {
 }
 
 async fn connect(bucket: &str, endpoint: &str, config: SdkConfig) -> S3Store {
-    let settings = S3Settings {
+    S3Store::connect(settings(bucket, endpoint), &Aws::from(config)).await.unwrap()
+}
+
+fn settings(bucket: &str, endpoint: &str) -> S3Settings {
+    S3Settings {
         bucket: bucket.to_owned(),
         prefix: PREFIX.to_owned(),
         endpoint: Some(endpoint.to_owned()),
         attempts: Some(3),
         ..S3Settings::default()
-    };
-    S3Store::connect(settings, &Aws::from(config)).await.unwrap()
+    }
 }
 
 /// Neither credentials nor what derives from them.
@@ -231,13 +238,20 @@ async fn refusals_name_the_missing_right() {
     let names = bed.store.list_names("").await.unwrap_err();
     denied();
     let delete = bed.store.delete("a").await.unwrap_err();
+    denied();
+    let versions = bed.thorough.delete("a").await.unwrap_err();
+    bed.others("theirs").await;
+    bed.proxy.plan([Fault::None, Fault::error(403, "AccessDenied")]);
+    let version = bed.thorough.delete("a").await.unwrap_err();
     for (error, right) in [
         (put, "s3:PutObject"),
         (get, "s3:GetObject"),
         (head, "s3:GetObject"),
         (list, "s3:ListBucket"),
         (names, "s3:ListBucket"),
-        (delete, "s3:DeleteObject"),
+        (delete, "s3:DeleteObject on"),
+        (versions, "s3:ListBucketVersions"),
+        (version, "s3:DeleteObjectVersion"),
     ] {
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         let hint = error.hint_text().unwrap();
