@@ -120,6 +120,7 @@ pub enum Verb {
     Stats(verb::stats::Args),
     Cost(verb::cost::Args),
     Audit(verb::audit::Args),
+    Keys(verb::keys::Args),
     Completions(verb::completions::Args),
 }
 

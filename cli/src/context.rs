@@ -218,6 +218,13 @@ impl Context {
         Ok((vault.database(database).await?, newest.id))
     }
 
+    /// The database that `--database` names, else the one that is configured, else the only one of the vault.
+    pub async fn database(&self, vault: &Arc<Vault>) -> Result<DatabaseVault> {
+        let names = self.databases_to_search(vault, "latest").await?;
+        let name = names.first().ok_or_else(|| Error::not_found("the vault has no database"))?;
+        vault.database(name).await
+    }
+
     async fn databases_to_search(&self, vault: &Arc<Vault>, name: &str) -> Result<Vec<DatabaseName>> {
         if let Some(named) = self.named_database()? {
             return Ok(vec![named]);
@@ -230,7 +237,7 @@ impl Context {
             Ok(Some(selected)) if databases.contains(&selected.name) => Ok(vec![selected.name]),
             _ => {
                 let names: Vec<&str> = databases.iter().map(DatabaseName::as_str).collect();
-                Err(Error::usage("several databases have a latest backup")
+                Err(Error::usage("the vault has several databases")
                     .hint(format!("choose one with --database: {}", names.join(", "))))
             }
         }

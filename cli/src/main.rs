@@ -98,6 +98,7 @@ impl Verb {
             Self::Stats(args) => verb::stats::run(args, context).await,
             Self::Cost(args) => verb::cost::run(args, context).await,
             Self::Audit(args) => verb::audit::run(args, context).await,
+            Self::Keys(args) => verb::keys::run(args, context).await,
             Self::Restore(args) => verb::restore::run(args, context).await,
             Self::Thaw(args) => verb::thaw::run(args, context).await,
             Self::Drill(args) => verb::drill::run(args, context).await,
@@ -114,7 +115,7 @@ impl Verb {
             Self::Pull(_) | Self::Push(_) | Self::Thaw(_) | Self::Drill(_) => true,
             Self::Init(_) | Self::Doctor(_) | Self::List(_) | Self::Show(_) => false,
             Self::Status(_) | Self::Notify(_) | Self::Stats(_) | Self::Cost(_) | Self::Audit(_) => false,
-            Self::Completions(_) => false,
+            Self::Completions(_) | Self::Keys(_) => false,
             Self::Delete(_) | Self::Undelete(_) | Self::Hold(_) | Self::Release(_) => false,
         }
     }

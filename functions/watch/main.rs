@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use lifeboat::model::DatabaseName;
 use lifeboat::ops;
-use lifeboat::ops::watch::{Telling, Told, digest, tell};
+use lifeboat::ops::watch::{Telling, Told, tell};
 use lifeboat::plan::health::{DatabaseHealth, HealthFinding, HealthPolicy, Limits, State};
 use lifeboat::{Error, Result};
 use lifeboat_functions::{Deployment, Invocation, Metric, Scope, Unit, serve};
@@ -58,18 +58,18 @@ async fn run(deployment: &Deployment, Input {}: Input, invocation: &Invocation) 
     status.state = lifeboat::plan::health::overall(&status.databases);
     // In boxes, because their types are deeper than the compiler follows.
     let channels = Box::pin(deployment.channels()).await;
-    let telling = Telling { source: deployment.source(), repeats: deployment.config.repeats(), channels: &channels };
-    let told = Box::pin(tell(&vault, &status, &telling, &invocation.run)).await?;
-    let mut lost = told.iter().filter(|told| !told.failed.is_empty()).count();
-    if let Some(digesting) = deployment.config.digesting(deployment.source(), &channels) {
-        let sent = Box::pin(digest(&vault, &status, &digesting, &invocation.run)).await?;
-        lost += sent.map_or(0, |delivery| delivery.failed.len());
-    }
-    deployment.measure(Scope::default(), &[("AlertFailed", Unit::Count, lost as f64)]);
+    let telling = Telling {
+        source: deployment.source(),
+        repeats: deployment.config.repeats(),
+        channels: &channels,
+        digest: deployment.config.digesting(),
+    };
+    let heard = Box::pin(tell(&vault, &status, &telling, &invocation.run)).await?;
+    deployment.measure(Scope::default(), &[("AlertFailed", Unit::Count, heard.lost() as f64)]);
     let limit_s = deployment.backup_age_limit().as_secs();
     let databases = status.databases.into_iter().map(|health| watched(health, limit_s)).collect::<Vec<_>>();
     databases.iter().for_each(|watched| measure(deployment, watched));
-    Ok(Answer { state: status.state, databases, told })
+    Ok(Answer { state: status.state, databases, told: heard.told })
 }
 
 /// As configured, with the stack's own limit where nothing else is said.

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod drill;
 pub mod hold;
 pub mod init;
+pub mod keys;
 pub mod list;
 pub mod notify;
 pub mod pull;

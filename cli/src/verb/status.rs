@@ -70,16 +70,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
 /// Each finding once when it comes, by schedule while it stays, once when it is over: run it hourly, from cron.
 async fn tell(vault: &Vault, status: &Status, context: &Context) -> Result<()> {
     let channels = context.channels().await?;
-    let (source, repeats) = (context.config.source(), context.config.repeats());
-    let told =
-        watch::tell(vault, status, &Telling { source, repeats, channels: &channels }, &context.run(None)?).await?;
-    if let Some(digesting) = context.config.digesting(source, &channels) {
-        let sent = watch::digest(vault, status, &digesting, &context.run(None)?).await?;
-        for (name, error) in sent.map(|delivery| delivery.failed).unwrap_or_default() {
-            context.warn(&format!("no digest on {name}: {}", Error::message(&error)));
-        }
+    let telling = Telling {
+        source: context.config.source(),
+        repeats: context.config.repeats(),
+        channels: &channels,
+        digest: context.config.digesting(),
+    };
+    let heard = watch::tell(vault, status, &telling, &context.run(None)?).await?;
+    for (name, error) in heard.digest.map(|delivery| delivery.failed).unwrap_or_default() {
+        context.warn(&format!("no digest on {name}: {}", Error::message(&error)));
     }
-    for Told { occasion, title, sent, failed, .. } in told {
+    for Told { occasion, title, sent, failed, .. } in heard.told {
         tracing::info!(title, occasion = occasion.as_str(), channels = sent.join(", "), "told");
         failed.iter().for_each(|failed| context.warn(&format!("not told on {failed}")));
     }

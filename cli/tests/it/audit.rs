@@ -12,7 +12,7 @@ async fn every_verb_that_does_something_is_in_the_trail() {
     let first = shell.backup(&["--tier", "daily", "--verify", "quick"]);
     let second = shell.backup(&[]);
     let copy = format!("{}_copy", database.name());
-    let deeds: [&[&str]; 12] = [
+    let deeds: [&[&str]; 13] = [
         &["verify", &first],
         &["restore", &first, "--into", &copy],
         &["hold", &first, "--reason", "case 4711"],
@@ -22,6 +22,7 @@ async fn every_verb_that_does_something_is_in_the_trail() {
         &["cleanup"],
         &["pull", &second, "--to", "away"],
         &["drill", &second, "--allow-source"],
+        &["keys", "rotate"],
         // What only looks leaves no trace.
         &["cleanup", "--dry-run"],
         &["restore", &second, "--dry-run"],
@@ -81,4 +82,40 @@ async fn whoever_tampers_with_the_trail_is_found_out() {
     std::fs::create_dir(entry(4)).unwrap();
     std::fs::write(entry(4).join("x"), "x").unwrap();
     shell.run(&["cleanup"]).failed(6);
+}
+
+#[tokio::test]
+async fn keys_are_listed_and_renewed() {
+    let database = small_database().await;
+    let shell = Shell::with_vault(&database).await;
+    let said = shell.run(&["keys", "list"]).succeeded();
+    assert!(said.stdout.contains("No keys"), "{said:?}");
+    shell.run(&["keys", "rotate"]).failed(9);
+    let old = shell.backup(&[]);
+    let rotated = shell.run(&["keys", "rotate", "--json"]).succeeded().json();
+    let new = shell.backup(&["--verify", "full"]);
+    let keys = shell.run(&["keys", "list", "--json"]).succeeded().json();
+    assert_eq!((&keys[0]["key"], &keys[0]["is_current"]), (&rotated["key"], &true.into()));
+    assert_eq!((&keys[0]["newest_backup"], &keys[1]["newest_backup"]), (&new.into(), &old.as_str().into()));
+    shell.run(&["verify", &old, "--depth", "full"]).succeeded();
+    let table = shell.run(&["keys", "list"]).succeeded();
+    redacted(&database, || insta::assert_snapshot!("keys", without_keys(&table.stdout)));
+    shell.write("lifeboat.toml", "[watch]\nkey_age = '1s'\n");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let status = shell.run(&["status", "--json"]).succeeded().json();
+    let rules: Vec<&str> = status["databases"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|finding| finding["rule"].as_str())
+        .collect();
+    assert!(rules.contains(&"key_age"), "{rules:?}");
+}
+
+/// Keys are random.
+fn without_keys(text: &str) -> String {
+    let is_key = |word: &str| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    text.split_inclusive([' ', '\n'])
+        .map(|word| if is_key(word.trim()) { word.replace(word.trim(), "[key]") } else { word.to_owned() })
+        .collect()
 }

@@ -5,7 +5,7 @@ use crate::shell::Shell;
 #[test]
 fn help_says_what_each_verb_takes() {
     let shell = Shell::new();
-    let verbs = "init doctor backup list show verify restore thaw drill check cleanup delete undelete hold release pull push status notify stats cost audit completions";
+    let verbs = "init doctor backup list show verify restore thaw drill check cleanup delete undelete hold release pull push status notify stats cost audit keys completions";
     for verb in std::iter::once("").chain(verbs.split(' ')) {
         let arguments: Vec<&str> = [verb, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let said = shell.run(&arguments).succeeded();

@@ -373,6 +373,8 @@ fn watch(top: &mut Section) -> Result<WatchConfig> {
         rows_lost_percent: section.number("rows_lost_percent", 0)?,
         quota_bytes: section.parsed("quota", parse_size)?,
         quota_percent: section.number("quota_percent", 1)?,
+        key_age: section.parsed("key_age", parse_duration)?,
+        certificate: section.parsed("certificate", parse_duration)?,
         repeat_critical: section.parsed("repeat_critical", parse_duration)?,
         repeat_warning: section.parsed("repeat_warning", parse_duration)?,
     };

@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use crate::aws::SecretReference;
 use crate::error::{Error, Result};
 use crate::model::{DatabaseName, Depth, DisasterPlan, Encoding, Look, Severity, Storage, Targets, Tier};
-use crate::notify::{Channels, SmtpServer};
+use crate::notify::SmtpServer;
 use crate::ops::BackupSummary;
 use crate::ops::backup::BlockedDdl;
 use crate::ops::cleanup::{CleanupOptions, Confirmed};
@@ -221,6 +221,8 @@ pub struct WatchConfig {
     pub rows_lost_percent: Option<u32>,
     pub quota_bytes: Option<u64>,
     pub quota_percent: Option<u32>,
+    pub key_age: Option<Duration>,
+    pub certificate: Option<Duration>,
     pub repeat_critical: Option<Duration>,
     pub repeat_warning: Option<Duration>,
 }
@@ -369,6 +371,8 @@ impl Config {
             rows_lost_percent: watch.rows_lost_percent.unwrap_or(known.rows_lost_percent),
             quota_bytes: watch.quota_bytes.or(known.quota_bytes),
             quota_percent: watch.quota_percent.unwrap_or(known.quota_percent),
+            key_age: watch.key_age.or(known.key_age),
+            certificate: watch.certificate.unwrap_or(known.certificate),
             tiers: tiers.collect(),
             floor_rows: floor.rows,
             floor_plaintext_bytes: floor.plaintext_bytes,
@@ -403,10 +407,10 @@ impl Config {
     }
 
     /// When the daily digest is sent, where there is one: it goes by e-mail.
-    pub fn digesting<'a>(&self, source: &'a str, channels: &'a Channels) -> Option<Digesting<'a>> {
+    pub fn digesting(&self) -> Option<Digesting> {
         let hour = self.notify.email.as_ref()?.digest?;
         let zone = self.time_zone.clone().unwrap_or(TimeZone::UTC);
-        Some(Digesting { source, hour, zone, channels, channel: EMAIL })
+        Some(Digesting { hour, zone, channel: EMAIL })
     }
 
     /// Which installation speaks in alerts.

@@ -114,15 +114,14 @@ fn the_digest_goes_by_mail_at_eight_unless_another_hour_is_said() {
         )
     };
     let hour = |more: &str| -> Option<String> {
-        let channels = Channels::default();
         let config = read(&email(more), &[]).unwrap();
-        config.digesting("acme", &channels).map(|digesting| digesting.hour.strftime("%H:%M").to_string())
+        config.digesting().map(|digesting| digesting.hour.strftime("%H:%M").to_string())
     };
     assert_eq!(hour("").as_deref(), Some("08:00"));
     assert_eq!(hour("digest = '18:30'\n").as_deref(), Some("18:30"));
     assert_eq!(hour("digest = 'off'\n"), None);
     assert!(refusal(&email("digest = 'noon'\n"), &[]).0.contains("notify.email.digest"));
-    assert!(read("", &[]).unwrap().digesting("acme", &Channels::default()).is_none());
+    assert!(read("", &[]).unwrap().digesting().is_none());
 }
 
 #[test]
@@ -177,6 +176,10 @@ fn thresholds_are_those_of_the_rules_unless_something_else_is_said() {
     let text = "[watch]\nbackup_age = '90m'\nquota = '1GB'\n[tiers.hourly]\nmax_age = '90m'\n\
                 [databases.shop]\nfloor = { rows = 7 }\n";
     let policy = read(text, &[("LIFEBOAT_WATCH__ROWS_LOST_PERCENT", "10")]).unwrap().health_policy(&shop);
+    assert_eq!((policy.key_age, policy.certificate), (None, Duration::from_secs(21 * 86_400)));
+    let keys = read("[watch]\nkey_age = '365d'\ncertificate = '7d'\n", &[]).unwrap().health_policy(&shop);
+    assert_eq!(keys.key_age, Some(Duration::from_secs(365 * 86_400)));
+    assert_eq!(keys.certificate, Duration::from_secs(7 * 86_400));
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
     assert_eq!((policy.backup_age.warning, policy.backup_age.critical), (minutes(90), minutes(180)));
     assert_eq!((policy.quota_bytes, policy.floor_rows, policy.rows_lost_percent), (Some(1_000_000_000), 7, 10));

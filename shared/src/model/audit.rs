@@ -88,10 +88,11 @@ pub enum Operation {
     Thaw,
     Pull,
     Push,
+    RotateKey,
 }
 
 impl Operation {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Init,
         Self::Backup,
         Self::Verify,
@@ -105,6 +106,7 @@ impl Operation {
         Self::Thaw,
         Self::Pull,
         Self::Push,
+        Self::RotateKey,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -122,6 +124,7 @@ impl Operation {
             Self::Thaw => "thaw",
             Self::Pull => "pull",
             Self::Push => "push",
+            Self::RotateKey => "rotate_key",
         }
     }
 

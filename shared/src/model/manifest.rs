@@ -102,6 +102,9 @@ pub struct Manifest {
     pub key: KeyId,
     pub wrapped_key: WrappedKey,
     pub tools: ToolVersions,
+    /// When the server's certificate ends; only where the connection depends on that, because it was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<Timestamp>,
 }
 
 impl Manifest {

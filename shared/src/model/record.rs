@@ -230,7 +230,8 @@ pub struct JobResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertRecord {
     pub vault: VaultId,
-    pub database: DatabaseName,
+    /// `None` of what is no database's: a channel that fails.
+    pub database: Option<DatabaseName>,
     /// The rule, and a digest of what it is about.
     pub finding: String,
     pub number: u32,
@@ -259,7 +260,7 @@ pub struct DigestRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertSent {
     pub vault: VaultId,
-    pub database: DatabaseName,
+    pub database: Option<DatabaseName>,
     pub finding: String,
     pub number: u32,
     pub channels: Vec<String>,

@@ -134,6 +134,10 @@ impl Channels {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn add(&mut self, min_severity: Severity, channel: impl Channel + 'static) {
         self.0.push((min_severity, Arc::new(channel)));
     }
@@ -146,48 +150,40 @@ impl Channels {
         }
     }
 
-    /// Tells it on every channel that wants to know, all at once. A channel that fails is told of on those that work.
+    /// Tells something that just happened on every channel that wants to know. A channel that fails is told of on those that
+    /// work, each time: nobody keeps a record of such alerts.
     pub async fn tell(&self, alert: &Alert) -> Delivery {
-        let wanted = self.0.iter().filter(|(least, _)| alert.severity >= *least).map(|(_, channel)| channel);
-        let delivery = Self::send(wanted, alert).await;
-        if !delivery.failed.is_empty() && !delivery.sent.is_empty() {
-            let working = self.0.iter().map(|(_, channel)| channel);
-            let working = working.filter(|channel| delivery.sent.iter().any(|name| name == channel.name()));
-            for (name, error) in &delivery.failed {
-                Self::tell_of_failure(working.clone(), name, error, &alert.source).await;
-            }
-        }
-        for (channel, error) in &delivery.failed {
-            tracing::error!(channel, kind = alert.kind, %error, hint = error.hint_text(), "an alert was not sent");
-        }
-        delivery
-    }
-
-    async fn tell_of_failure<'a>(
-        working: impl Iterator<Item = &'a Arc<dyn Channel>>,
-        name: &str,
-        error: &Error,
-        source: &str,
-    ) {
-        let told = Self::send(working, &channel_failed(name, error, source)).await;
-        if let Some((other, error)) = told.failed.first() {
-            tracing::error!(channel = other, %error, "nobody could be told that a channel failed");
-        }
-    }
-
-    /// Tells it on one of them, whatever else that wants to know; on the others, that it failed.
-    pub async fn tell_on(&self, name: &str, alert: &Alert) -> Delivery {
-        let all = self.0.iter().map(|(_, channel)| channel);
-        let delivery = Self::send(all.clone().filter(|channel| channel.name() == name), alert).await;
+        let delivery = self.send(alert).await;
         for (name, error) in &delivery.failed {
-            tracing::error!(channel = name, kind = alert.kind, %error, hint = error.hint_text(), "not sent");
-            let others = all.clone().filter(|channel| channel.name() != name);
-            Self::tell_of_failure(others, name, error, &alert.source).await;
+            let of_failure = channel_failed(name, error, &alert.source);
+            let is_working = |channel: &dyn Channel| delivery.sent.iter().any(|name| name == channel.name());
+            self.send_where(is_working, &of_failure).await;
         }
         delivery
     }
 
-    async fn send<'a>(channels: impl Iterator<Item = &'a Arc<dyn Channel>>, alert: &Alert) -> Delivery {
+    /// Sends it on every channel that wants to know, all at once, and no word elsewhere of those that fail.
+    pub async fn send(&self, alert: &Alert) -> Delivery {
+        let wanted = self.0.iter().filter(|(least, _)| alert.severity >= *least).map(|(_, channel)| channel);
+        Self::send_all(wanted, alert).await
+    }
+
+    /// Sends it on one of them, whatever else that wants to know.
+    pub async fn send_on(&self, name: &str, alert: &Alert) -> Delivery {
+        self.send_where(|channel| channel.name() == name, alert).await
+    }
+
+    /// Sends it on all but one of them, whatever else they want to know.
+    pub async fn send_elsewhere(&self, name: &str, alert: &Alert) -> Delivery {
+        self.send_where(|channel| channel.name() != name, alert).await
+    }
+
+    async fn send_where(&self, is_meant: impl Fn(&dyn Channel) -> bool, alert: &Alert) -> Delivery {
+        let all = self.0.iter().map(|(_, channel)| channel);
+        Self::send_all(all.filter(|channel| is_meant(&***channel)), alert).await
+    }
+
+    async fn send_all<'a>(channels: impl Iterator<Item = &'a Arc<dyn Channel>>, alert: &Alert) -> Delivery {
         let one = async |channel: &Arc<dyn Channel>| {
             let name = channel.name().to_owned();
             let sent = match tokio::time::timeout(PATIENCE, channel.send(alert)).await {
@@ -200,17 +196,25 @@ impl Channels {
         for (name, sent) in join_all(channels.map(one)).await {
             match sent {
                 Ok(()) => delivery.sent.push(name),
-                Err(error) => delivery.failed.push((name, error)),
+                Err(error) => {
+                    let kind = &alert.kind;
+                    tracing::error!(channel = name, kind, %error, hint = error.hint_text(), "an alert was not sent");
+                    delivery.failed.push((name, error));
+                }
             }
         }
         delivery
     }
 }
 
-fn channel_failed(name: &str, error: &Error, source: &str) -> Alert {
+/// What an alert says that tells of a failed channel.
+pub const CHANNEL_FAILED: &str = "channel_failed";
+
+/// That a channel fails, for the others.
+pub fn channel_failed(name: &str, error: &Error, source: &str) -> Alert {
     let hint = error.hint_text().map(|hint| format!("\n\n{hint}")).unwrap_or_default();
     Alert {
-        kind: "channel_failed".to_owned(),
+        kind: CHANNEL_FAILED.to_owned(),
         severity: Severity::Critical,
         occasion: None,
         source: source.to_owned(),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::copy::CopyReport;
 use super::delete::DeletionReport;
+use super::keys::DataKey;
 use super::thaw::ThawReport;
 use super::{BackupReport, CleanupReport, Event, RestoreReport, Run, VerifyReport};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,6 +147,12 @@ impl Told for ThawReport {}
 impl Told for DeletionReport {}
 
 impl Told for Hold {}
+
+impl Told for DataKey {
+    fn tell(&self, deed: &mut Deed) {
+        deed.target = Some(self.key.to_string());
+    }
+}
 
 impl<T> Told for Vec<T> {}
 

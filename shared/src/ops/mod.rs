@@ -11,6 +11,7 @@ pub mod drill;
 #[cfg(test)]
 mod fixture;
 pub mod holds;
+pub mod keys;
 mod legal_hold;
 pub mod list;
 mod report;

@@ -77,6 +77,7 @@ fn nothing_yet(vault: &Vault, database: DatabaseName) -> DatabaseFacts {
         tables: Vec::new(),
         stored_bytes: None,
         ended_holds: Vec::new(),
+        key_created_at: None,
         damaged: Vec::new(),
     }
 }
@@ -126,6 +127,7 @@ async fn facts(
             None => None,
         },
         ended_holds: ended_holds(&db, now).await?,
+        key_created_at: db.current_key_created_at(),
         damaged,
     })
 }
@@ -159,6 +161,7 @@ fn backup_facts(backup: &BackupSummary, manifests: &[Manifest]) -> BackupFacts {
         },
         server_version: manifest.map_or(0, |manifest| manifest.cluster.version),
         pg_dump: manifest.map(|manifest| manifest.tools.pg_dump.clone()).unwrap_or_default(),
+        certificate_until: manifest.and_then(|manifest| manifest.certificate_until),
     }
 }
 

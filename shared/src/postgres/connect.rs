@@ -9,16 +9,18 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use super::dsn::{Dsn, Host, Place, SessionAttrs, passfile};
 use super::identity::Identity;
+use super::login::Wire;
 use super::provider::unreachable_hint;
 use super::route::Route;
 pub use super::route::{Address, Endpoint};
-use super::tls::tls_connector;
+use super::tls::{ends, is_checked, tls_connector};
 use super::tls_stream::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -143,6 +145,23 @@ impl Connector {
         session.close().await;
         self.0.identity.require_same_server(&identity)?;
         Ok(Self(Arc::new(Pinned { route, identity })))
+    }
+
+    /// When the server's certificate ends, as a connection made for this shows it. `None` where nothing depends on that: it is
+    /// not checked, or there is none.
+    pub async fn certificate_until(&self) -> Option<Timestamp> {
+        let route = &self.0.route;
+        if !route.endpoint.encrypted || !is_checked(&route.dsn, route.dsn.sslmode(&route.endpoint.host)) {
+            return None;
+        }
+        let opened = route.in_time(Wire::open(route)).await;
+        match opened.and_then(|wire| wire) {
+            Ok(wire) => wire.certificate.as_deref().and_then(ends),
+            Err(error) => {
+                tracing::debug!(%error, "could not look at the server's certificate");
+                None
+            }
+        }
     }
 
     /// Asks the server to stop what `session` is doing. That may come too late, or not at all: nobody is told.

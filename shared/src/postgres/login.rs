@@ -28,6 +28,8 @@ pub(super) struct Wire {
     pub stream: BufReader<Box<dyn Duplex>>,
     /// What SCRAM may bind to: the hash of the server's certificate.
     endpoint: Option<Vec<u8>>,
+    /// The server's certificate, in DER.
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// One message of the server.
@@ -69,7 +71,7 @@ impl Wire {
     }
 
     fn plain(stream: impl Duplex + 'static) -> Self {
-        Self { stream: BufReader::new(Box::new(stream)), endpoint: None }
+        Self { stream: BufReader::new(Box::new(stream)), endpoint: None, certificate: None }
     }
 
     async fn encrypted(route: &Route, mut stream: TcpStream) -> Result<Self> {
@@ -87,7 +89,8 @@ impl Wire {
         let connector = tokio_native_tls::TlsConnector::from(route.tls.clone());
         let stream = connector.connect(name, stream).await.map_err(|e| from_handshake(&e))?;
         let endpoint = stream.get_ref().tls_server_end_point().ok().flatten();
-        Ok(Self { stream: BufReader::new(Box::new(stream)), endpoint })
+        let certificate = stream.get_ref().peer_certificate().ok().flatten().and_then(|found| found.to_der().ok());
+        Ok(Self { stream: BufReader::new(Box::new(stream)), endpoint, certificate })
     }
 
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What people were told of findings, so that they are told once, and again only by schedule. The vault's own key signs it: a
 //! database that was never backed up has none, and that is worth telling, too.
 //!
-//! `alerts/{database}/{finding}/{n}.json` says that somebody set out to tell something, `….sent.json` that it arrived. Both are
+//! `alerts/{database}/{finding}/{n}.json` (`alerts/_vault/…` of what is no database's) says that somebody set out to tell something, `….sent.json` that it arrived. Both are
 //! written once: of two who look at the same time one gets the number, and the other has nothing to tell.
 
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ pub struct LastAlert {
 }
 
 impl Vault {
-    /// Of every finding of the database that people were ever told of, the last.
-    pub async fn last_alerts(&self, database: &DatabaseName) -> Result<Vec<LastAlert>> {
+    /// Of every finding of the database, or of none, that people were ever told of, the last.
+    pub async fn last_alerts(&self, database: Option<&DatabaseName>) -> Result<Vec<LastAlert>> {
         let root = layout::alerts(database);
         let mut last: BTreeMap<String, (u32, bool)> = BTreeMap::new();
         for object in store::list_all(&*self.store, &root).await? {
@@ -45,7 +45,8 @@ impl Vault {
             let key = layout::alert(database, &finding, number);
             let record = match self.read::<AlertRecord>(&self.keys, "alert", &key).await {
                 Ok(record)
-                    if (&record.database, record.finding.as_str(), record.number) == (database, &finding, number) =>
+                    if (record.database.as_ref(), record.finding.as_str(), record.number)
+                        == (database, &finding, number) =>
                 {
                     Some(record)
                 }
@@ -64,7 +65,7 @@ impl Vault {
     /// Notes that somebody sets out to tell it. Says whether the number was free: who finds it taken leaves the telling to
     /// whoever took it.
     pub async fn note_alert(&self, record: &AlertRecord) -> Result<bool> {
-        let key = layout::alert(&record.database, &record.finding, record.number);
+        let key = layout::alert(record.database.as_ref(), &record.finding, record.number);
         let put = self.write(&self.keys, "alert", &key, record, Tries::Many).await?;
         Ok(put == Put::Created)
     }
@@ -111,7 +112,7 @@ impl Vault {
 
     /// Notes that it arrived.
     pub async fn note_alert_sent(&self, sent: &AlertSent) -> Result<()> {
-        let key = layout::alert_sent(&sent.database, &sent.finding, sent.number);
+        let key = layout::alert_sent(sent.database.as_ref(), &sent.finding, sent.number);
         self.write(&self.keys, "alert sent", &key, sent, Tries::Many).await.map(drop)
     }
 }

@@ -77,6 +77,25 @@ impl DatabaseVault {
         self.keyring.read().unwrap_or_else(PoisonError::into_inner).get(id)
     }
 
+    /// Every data key that opens, and when it was made.
+    pub fn data_keys(&self) -> Vec<(KeyId, Timestamp)> {
+        self.keyring.read().unwrap_or_else(PoisonError::into_inner).made().collect()
+    }
+
+    /// When the key was made that seals new pieces.
+    pub fn current_key_created_at(&self) -> Option<Timestamp> {
+        self.data_keys().into_iter().find(|(key, _)| *key == self.current.id).map(|(_, made)| made)
+    }
+
+    /// Adds a data key to the keyring, by which whoever opens the database from now on seals.
+    ///
+    /// Errors: `Verification` when an entry of the keyring is damaged; `Vault`.
+    pub async fn with_new_data_key(&self) -> Result<Self> {
+        self.check_keyring()?;
+        self.vault.add_data_key(&self.name, &self.layout).await?;
+        self.vault.database(&self.name).await
+    }
+
     /// Errors: `Verification` when an entry of the keyring could not be opened.
     pub(super) fn check_keyring(&self) -> Result<()> {
         match &self.keyring.read().unwrap_or_else(PoisonError::into_inner).damaged {

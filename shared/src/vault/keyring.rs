@@ -18,16 +18,27 @@ use crate::store::{self, Tries};
 /// The data keys of one database that could be opened: at least one.
 #[derive(Debug)]
 pub(super) struct Keyring {
-    keys: BTreeMap<KeyId, Arc<Keys>>,
+    keys: BTreeMap<KeyId, Entry>,
     /// The newest key, which seals new backups, as it is wrapped.
     pub newest: (Arc<Keys>, WrappedKey),
     /// What is wrong with the others.
     pub damaged: Option<String>,
 }
 
+#[derive(Debug)]
+struct Entry {
+    keys: Arc<Keys>,
+    created_at: Timestamp,
+}
+
 impl Keyring {
     pub fn get(&self, id: KeyId) -> Option<Arc<Keys>> {
-        self.keys.get(&id).cloned()
+        self.keys.get(&id).map(|entry| Arc::clone(&entry.keys))
+    }
+
+    /// Every key, and when it was made.
+    pub fn made(&self) -> impl Iterator<Item = (KeyId, Timestamp)> {
+        self.keys.iter().map(|(id, entry)| (*id, entry.created_at))
     }
 }
 
@@ -57,7 +68,9 @@ impl Vault {
                 Err(error) => damaged = damaged.or(Some(error)),
             }
         }
-        let keys = opened.iter().map(|(_, keys, _)| (keys.id, Arc::clone(keys))).collect();
+        let entry =
+            |created_at: &Timestamp, keys: &Arc<Keys>| Entry { keys: Arc::clone(keys), created_at: *created_at };
+        let keys = opened.iter().map(|(created_at, keys, _)| (keys.id, entry(created_at, keys))).collect();
         match (opened.into_iter().max_by_key(|(created_at, keys, _)| (*created_at, keys.id)), damaged) {
             (None, None) => Ok(None),
             (None, Some(error)) => Err(error),

@@ -16,16 +16,16 @@ pub fn format(number: u32) -> String {
     format!("{FORMATS}{number}.json")
 }
 
-/// What people were told of a database's findings.
-pub fn alerts(database: &DatabaseName) -> String {
-    format!("alerts/{database}/")
+/// What people were told of a database's findings, or of what is no database's (`_vault`, which cannot be the name of one).
+pub fn alerts(database: Option<&DatabaseName>) -> String {
+    format!("alerts/{}/", database.map_or("_vault", DatabaseName::as_str))
 }
 
-pub fn alert(database: &DatabaseName, finding: &str, number: u32) -> String {
+pub fn alert(database: Option<&DatabaseName>, finding: &str, number: u32) -> String {
     format!("{}{finding}/{number}.json", alerts(database))
 }
 
-pub fn alert_sent(database: &DatabaseName, finding: &str, number: u32) -> String {
+pub fn alert_sent(database: Option<&DatabaseName>, finding: &str, number: u32) -> String {
     format!("{}{finding}/{number}.sent.json", alerts(database))
 }
 

@@ -3,6 +3,7 @@
 use lifeboat::ErrorKind;
 use lifeboat::model::Depth;
 use lifeboat::ops::backup::backup;
+use lifeboat::ops::keys;
 use lifeboat::ops::restore::{RestoreOptions, plan, restore};
 use lifeboat::ops::verify::verify;
 use lifeboat_tests::{Bed, MAJORS, data};
@@ -48,6 +49,29 @@ async fn an_unchanged_second_backup_adds_next_to_nothing_and_a_small_change_a_fe
     assert!(third.new_bytes * 5 < first.new_bytes, "{} of {}", third.new_bytes, first.new_bytes);
     let verdict = verify(&rig.database().await, &third.id, Depth::Full, None, &rig.run).await.unwrap();
     assert!(verdict.ok, "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_new_key_a_backup_shares_nothing_with_those_before_and_all_of_them_restore() {
+    let source = Bed::get().server(17).await.create_database().await;
+    data::load_shop(&source.client().await, 0.1).await;
+    let rig = Rig::new().await;
+    let first = rig.backup(&source).await.backup;
+    let rotated = keys::rotate(&rig.database().await).await.unwrap();
+    let second = rig.backup(&source).await.backup;
+    assert_eq!(second.new_bytes, second.stored_bytes);
+    let third = rig.backup(&source).await.backup;
+    assert!(third.new_bytes < second.new_bytes / 20, "{third:?}");
+    let db = rig.database().await;
+    assert_ne!(db.manifest(&first.id).await.unwrap().key, rotated.key);
+    assert_eq!(db.manifest(&second.id).await.unwrap().parent, None);
+    assert_eq!(db.manifest(&third.id).await.unwrap().parent.as_ref(), Some(&second.id), "the next one shares again");
+    for backup in [first, second, third] {
+        let manifest = db.manifest(&backup.id).await.unwrap();
+        assert!(manifest.certificate_until.is_some(), "the connection checks the certificate");
+        let target = connect(&source.url()).await;
+        assert!(verify(&db, &backup.id, Depth::Restore, Some(&target), &rig.run).await.unwrap().ok);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

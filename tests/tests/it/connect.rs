@@ -111,6 +111,21 @@ async fn certificates_are_verified_as_far_as_sslmode_says() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_certificate_is_told_where_backups_depend_on_it() {
+    let server = Bed::get().server(17).await;
+    let checked =
+        [format!("sslmode=verify-full {}", rootcert(&server)), format!("sslmode=require {}", rootcert(&server))];
+    for more in checked {
+        let until = open(&tcp(&server, "localhost", &more)).await.unwrap().certificate_until().await.unwrap();
+        assert!(until > jiff::Timestamp::now(), "{until}");
+    }
+    for more in ["sslmode=require", "sslmode=disable"] {
+        let connector = open(&tcp(&server, "localhost", more)).await.unwrap();
+        assert_eq!(connector.certificate_until().await, None, "{more}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_used_only_where_that_was_allowed() {
     let server = Bed::get().private_server(17, &["ssl=off"]).await;
     for allowed in ["", "sslmode=prefer", "sslmode=allow", "sslmode=disable"] {

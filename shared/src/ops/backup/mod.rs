@@ -322,6 +322,7 @@ impl Attempt<'_> {
             key: self.database.current_keys().id,
             wrapped_key: self.database.current_wrapped_key().clone(),
             tools: ToolVersions { lifeboat: env!("CARGO_PKG_VERSION").to_owned(), pg_dump },
+            certificate_until: self.source.certificate_until().await,
         };
         self.run.check("publishing")?;
         publish(self.database, &manifest, self.claim).await?;

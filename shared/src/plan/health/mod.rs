@@ -41,6 +41,8 @@ pub struct DatabaseFacts {
     pub stored_bytes: Option<u64>,
     /// Holds that ended by themselves within the last [`WINDOW`].
     pub ended_holds: Vec<EndedHold>,
+    /// When the key was made that seals new backups.
+    pub key_created_at: Option<Timestamp>,
     /// Records that are damaged, each with what is wrong.
     pub damaged: Vec<String>,
 }
@@ -62,6 +64,8 @@ pub struct BackupFacts {
     pub server_version: u32,
     /// As the tool says it.
     pub pg_dump: String,
+    /// When the server's certificate ends, where it was checked.
+    pub certificate_until: Option<Timestamp>,
 }
 
 /// What the verdicts on a backup say together.
@@ -122,12 +126,14 @@ pub enum Rule {
     RowsLost,
     Quota,
     HoldEnded,
+    KeyAge,
+    CertificateEnds,
     ServerEndOfLife,
     ToolsOlderThanServer,
 }
 
 impl Rule {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::DamagedRecord,
         Self::BackupFailedVerification,
         Self::BackupAge,
@@ -144,6 +150,8 @@ impl Rule {
         Self::RowsLost,
         Self::Quota,
         Self::HoldEnded,
+        Self::KeyAge,
+        Self::CertificateEnds,
         Self::ServerEndOfLife,
         Self::ToolsOlderThanServer,
     ];
@@ -166,6 +174,8 @@ impl Rule {
             Self::RowsLost => "rows_lost",
             Self::Quota => "quota",
             Self::HoldEnded => "hold_ended",
+            Self::KeyAge => "key_age",
+            Self::CertificateEnds => "certificate_ends",
             Self::ServerEndOfLife => "server_end_of_life",
             Self::ToolsOlderThanServer => "tools_older_than_server",
         }

@@ -49,6 +49,10 @@ pub struct HealthPolicy {
     /// What the database's objects may take up.
     pub quota_bytes: Option<u64>,
     pub quota_percent: u32,
+    /// How old the key may be that seals new backups; nothing is said of it where nobody asks.
+    pub key_age: Option<Duration>,
+    /// The server's certificate is told when it ends within this; within a seventh of this it is critical.
+    pub certificate: Duration,
     pub tiers: BTreeMap<Tier, TierHealth>,
     /// The least that a backup holds.
     pub floor_rows: u64,
@@ -67,6 +71,8 @@ impl Default for HealthPolicy {
             rows_lost_percent: 50,
             quota_bytes: None,
             quota_percent: 85,
+            key_age: None,
+            certificate: 21 * DAY,
             tiers: BTreeMap::new(),
             floor_rows: 0,
             floor_plaintext_bytes: 0,

@@ -41,6 +41,8 @@ pub fn findings(facts: &DatabaseFacts, policy: &HealthPolicy, now: Timestamp) ->
         look.tables(),
         look.quota(),
         look.ended_holds(),
+        look.key_age(),
+        look.certificate(),
         look.server(),
         look.tools(),
     ]
@@ -61,6 +63,11 @@ pub fn measures(facts: &DatabaseFacts, now: Timestamp) -> Measures {
         plaintext_bytes: newest.map(|backup| backup.plaintext_bytes),
         success_rate: rate(facts, now),
     }
+}
+
+/// The day in UTC.
+fn day(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).date().to_string()
 }
 
 /// A time of the future has the age of nothing.
@@ -362,6 +369,33 @@ impl Look<'_> {
             finding(Rule::HoldEnded, Severity::Info, problem, advice).about(&hold.backup)
         };
         self.facts.ended_holds.iter().filter(recent).map(tell).collect()
+    }
+
+    fn key_age(&self) -> Vec<HealthFinding> {
+        let (Some(limit), Some(made)) = (self.policy.key_age, self.facts.key_created_at) else { return Vec::new() };
+        let age = self.age(made);
+        if age <= limit {
+            return Vec::new();
+        }
+        let problem = format!("the key that seals new backups is {} old", spell(age));
+        let advice = "`lifeboat keys rotate` makes a new one; the backup after that stores every row anew";
+        vec![finding(Rule::KeyAge, Severity::Warning, problem, advice).with(json!({"created_at": made}))]
+    }
+
+    /// Of the server as the newest backup found it: a certificate that was changed since is seen by the next one.
+    fn certificate(&self) -> Vec<HealthFinding> {
+        let Some(until) = self.newest().and_then(|newest| newest.certificate_until) else { return Vec::new() };
+        let left = Duration::try_from(until.duration_since(self.now)).unwrap_or_default();
+        if left > self.policy.certificate {
+            return Vec::new();
+        }
+        let problem = match left.is_zero() {
+            true => format!("the certificate that the server showed the newest backup has ended on {}", day(until)),
+            false => format!("the server's certificate ends on {}, in {}", day(until), spell(left)),
+        };
+        let advice = "have it renewed: with an ended certificate backups cannot connect any more";
+        let severity = if left <= self.policy.certificate / 7 { Severity::Critical } else { Severity::Warning };
+        vec![finding(Rule::CertificateEnds, severity, problem, advice).with(json!({"until": until}))]
     }
 
     fn server(&self) -> Vec<HealthFinding> {

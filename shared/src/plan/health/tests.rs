@@ -1,9 +1,12 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Occasion;
+use crate::plan::alerts::{LastTold, Repeats, decide};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -28,6 +31,7 @@ fn backup(second: i64) -> BackupFacts {
         proof: BackupProof::Verified(Depth::Full),
         server_version: 170_002,
         pg_dump: "pg_dump (PostgreSQL) 17.2".to_owned(),
+        certificate_until: None,
     }
 }
 
@@ -42,6 +46,7 @@ fn good() -> DatabaseFacts {
         tables: Vec::new(),
         stored_bytes: None,
         ended_holds: Vec::new(),
+        key_created_at: Some(at(-400 * DAY)),
         damaged: Vec::new(),
     }
 }
@@ -206,6 +211,32 @@ fn damage_quotas_holds_versions_and_tools_are_told() {
     case(|facts, _| facts.backups[0].pg_dump = "pg_dump (PostgreSQL) 18.1".to_owned(), &[]);
 }
 
+#[test]
+fn keys_that_get_old_and_certificates_that_end_are_told() {
+    let key = |made, limit: Option<i64>| {
+        move |facts: &mut DatabaseFacts, policy: &mut HealthPolicy| {
+            (facts.key_created_at, policy.key_age) = (Some(at(made)), limit.map(seconds));
+        }
+    };
+    case(key(-400 * DAY, None), &[]);
+    case(key(-365 * DAY, Some(365 * DAY)), &[]);
+    case(key(-365 * DAY - 1, Some(365 * DAY)), &["warning key_age"]);
+    case(|facts, policy| (facts.key_created_at, policy.key_age) = (None, Some(seconds(1))), &[]);
+    let certificate = |second| {
+        move |facts: &mut DatabaseFacts, _: &mut HealthPolicy| facts.backups[0].certificate_until = Some(at(second))
+    };
+    case(certificate(21 * DAY + 1), &[]);
+    case(certificate(21 * DAY), &["warning certificate_ends"]);
+    case(certificate(3 * DAY + 1), &["warning certificate_ends"]);
+    case(certificate(3 * DAY), &["critical certificate_ends"]);
+    case(certificate(-DAY), &["critical certificate_ends"]);
+    case(|facts, _| facts.backups[1].certificate_until = Some(at(DAY)), &[]);
+    let earlier = |facts: &mut DatabaseFacts, policy: &mut HealthPolicy| {
+        (facts.backups[0].certificate_until, policy.certificate) = (Some(at(20 * DAY)), seconds(7 * DAY));
+    };
+    case(earlier, &[]);
+}
+
 /// A year of one database, as its vault would show it at any hour.
 struct Year {
     /// Days on which the night's backup does not come.
@@ -214,10 +245,14 @@ struct Year {
     bad: Range<i64>,
     /// From this day on a table is empty.
     truncated_on: Option<i64>,
+    /// Days on which the database's clock stands still.
+    frozen: Range<i64>,
+    /// Days on which only half of the rows are there.
+    halved: Range<i64>,
 }
 
 impl Year {
-    const QUIET: Self = Self { missed: 0..0, bad: 0..0, truncated_on: None };
+    const QUIET: Self = Self { missed: 0..0, bad: 0..0, truncated_on: None, frozen: 0..0, halved: 0..0 };
 
     /// Daily at 02:00, verified ten minutes later, drilled on Sundays; it grows by a tenth of a percent a day.
     fn at(&self, hour: i64) -> DatabaseFacts {
@@ -230,8 +265,10 @@ impl Year {
                     true => BackupProof::Failed,
                     false => BackupProof::Verified(Depth::Full),
                 };
-                let plaintext_bytes = (1u64 << 30) + day.unsigned_abs() * (1 << 20);
-                BackupFacts { proof, plaintext_bytes, ..backup(day * DAY + 2 * HOUR) }
+                let share = if self.halved.contains(&day) { 2 } else { 1 };
+                let plaintext_bytes = ((1u64 << 30) + day.unsigned_abs() * (1 << 20)) / share;
+                let clock = if self.frozen.contains(&day) { self.frozen.start - 1 } else { day };
+                BackupFacts { proof, plaintext_bytes, ..backup(clock * DAY + 2 * HOUR) }
             })
             .collect();
         let truncated =
@@ -240,6 +277,7 @@ impl Year {
             since: at(0),
             last_restored_at: (today >= 7).then(|| at(today / 7 * 7 * DAY)),
             jobs: backups.iter().map(|b| JobFacts { begun_at: b.at, state: JobState::Done }).collect(),
+            stored_bytes: Some((60 << 30) + today.unsigned_abs() * (100 << 20)),
             tables: truncated.map(|_| change(90_000, Some(0))).into_iter().collect(),
             backups,
             ..good()
@@ -280,9 +318,39 @@ fn each_incident_of_a_year_is_told_in_time_and_until_it_is_over() {
     assert_eq!(emptied, (300 * 24 + 2..301 * 24 + 2).collect::<Vec<_>>());
 }
 
+/// With everything that can go wrong in a year, looked at every hour; alerts reach nobody on two of the days.
+#[test]
+fn of_a_bad_year_each_incident_is_told_once_by_schedule_and_when_it_is_over() {
+    let year = Year { missed: 100..102, bad: 200..201, truncated_on: Some(300), frozen: 250..253, halved: 330..331 };
+    // Slow growth: it reaches 85 % in summer, and somebody makes room a fortnight later.
+    let quota_bytes = |day: i64| Some(if day < 264 { 100 << 30 } else { 150 << 30 });
+    let is_silent = |day: i64| day == 101 || day == 265;
+    let mut last: BTreeMap<Rule, LastTold> = BTreeMap::new();
+    let mut told = Vec::new();
+    for hour in 0..365 * 24 {
+        let (day, now) = (hour / 24, at(hour * HOUR));
+        let policy = HealthPolicy { quota_bytes: quota_bytes(day), ..HealthPolicy::default() };
+        let judged = health(&year.at(hour), &policy, now);
+        let there: BTreeMap<Rule, Severity> =
+            judged.findings.iter().map(|found| (found.rule, found.severity)).collect();
+        for rule in Rule::ALL {
+            let known = last.get(&rule).copied();
+            let Some(occasion) = decide(known, there.get(&rule).copied(), Repeats::default(), now) else { continue };
+            let severity = there.get(&rule).copied().or(known.map(|known| known.severity)).unwrap();
+            let is_sent = !is_silent(day);
+            last.insert(rule, LastTold { occasion, severity, at: now, is_sent });
+            if is_sent {
+                told.push(format!("day {day:>3}, {:>2} h: {severity} {rule} {}", hour % 24, occasion.as_str()));
+            }
+        }
+    }
+    insta::assert_snapshot!(told.join("\n"));
+    assert!(last.values().all(|last| last.is_sent && last.occasion == Occasion::Resolved), "{last:?}");
+}
+
 #[test]
 fn every_rule_has_a_name_of_its_own() {
-    let names: std::collections::BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+    let names: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
     assert_eq!(names.len(), Rule::ALL.len());
     for rule in Rule::ALL {
         assert_eq!(serde_json::to_value(rule).unwrap(), rule.as_str());
