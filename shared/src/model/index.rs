@@ -37,6 +37,11 @@ pub struct BlockRange {
     pub end: Option<u64>,
 }
 
+impl BlockRange {
+    /// All that there is.
+    pub const WHOLE: Self = Self { first: 0, end: None };
+}
+
 /// Some rows of one table: those in a block range, or a part of them when the range's rows are wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {

@@ -118,7 +118,7 @@ impl Ranges {
             Self::Blocks { range_blocks, .. } => {
                 BlockRange { first: number * range_blocks, end: (!is_last).then_some((number + 1) * range_blocks) }
             }
-            Self::Whole => BlockRange { first: 0, end: None },
+            Self::Whole => BlockRange::WHOLE,
             Self::LargeObjects { first_oids } => {
                 let place = usize::try_from(number).expect("an index of a vector");
                 let end = first_oids.get(place + 1).copied().map(u64::from);

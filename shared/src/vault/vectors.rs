@@ -109,7 +109,7 @@ fn the_index_and_the_pack_list_are_spelled_as_shown() {
         length,
         plaintext_bytes: tally.plaintext_bytes,
     };
-    let chunk = Chunk { range: BlockRange { first: 0, end: None }, part: 0, tally, piece: Some(piece) };
+    let chunk = Chunk { range: BlockRange::WHOLE, part: 0, tally, piece: Some(piece) };
     let index = IndexPart { chunks: vec![chunk] };
     assert_eq!(String::from_utf8(index.to_bytes()).unwrap(), example.text("index"));
     let list = PackList(vec![PackEntry { pack: example.pack(), size_bytes: length, origin: PackOrigin::New }]);

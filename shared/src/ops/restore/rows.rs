@@ -487,7 +487,7 @@ mod tests {
         let piece =
             PieceRef { id: ContentId([0; 32]), pack: PackId([1; 32]), offset: 0, length: 1, plaintext_bytes: 9 };
         let chunk = |bytes| Chunk {
-            range: BlockRange { first: 0, end: None },
+            range: BlockRange::WHOLE,
             part: 0,
             tally: Tally { rows: 1, plaintext_bytes: bytes, ..Tally::default() },
             piece: Some(piece),
