@@ -5,7 +5,7 @@ use lifeboat::Error;
 use lifeboat::Result;
 use lifeboat::model::Operation;
 use lifeboat::ops::audit::Intent;
-use lifeboat::ops::cleanup::{Confirmed, LockedPacks, SweepReport};
+use lifeboat::ops::cleanup::{Confirmed, LockedPacks, SweepReport, Waiting};
 use lifeboat::ops::{self, CleanupReport};
 use lifeboat::plan::retention::{Decision, Outcome};
 
@@ -112,7 +112,7 @@ fn told(report: &CleanupReport, paint: Paint) -> String {
     if let Some(refused) = report.refused.as_ref().filter(|_| report.dry_run) {
         text += &format!("{} {refused}: `lifeboat cleanup` would do nothing without --yes\n", paint.warn("warning:"));
     }
-    text + &swept(&report.sweep)
+    text + &swept(&report.sweep, report.plan.now)
 }
 
 fn table(decisions: &[&Decision], paint: Paint) -> String {
@@ -131,7 +131,7 @@ fn table(decisions: &[&Decision], paint: Paint) -> String {
     paint.table(&columns, decisions.iter().map(row).collect())
 }
 
-fn swept(sweep: &SweepReport) -> String {
+fn swept(sweep: &SweepReport, now: Timestamp) -> String {
     let mut text = String::new();
     for id in &sweep.called_back {
         text += &format!("{id} stays after all: it is held, or wanted again\n");
@@ -144,8 +144,14 @@ fn swept(sweep: &SweepReport) -> String {
             human::bytes(sweep.freed_bytes)
         );
     }
-    if let Some(first) = sweep.waiting.iter().map(|waiting| waiting.until).min() {
-        let waiting = human::counted(sweep.waiting.len() as u64, "backup");
+    // Of a dry run: a sweep does it.
+    let (due, waiting): (Vec<&Waiting>, Vec<&Waiting>) = sweep.waiting.iter().partition(|waiting| waiting.until <= now);
+    if !due.is_empty() {
+        let due = human::counted(due.len() as u64, "backup");
+        text += &format!("{due} would be deleted for good, with what nothing else needs\n");
+    }
+    if let Some(first) = waiting.iter().map(|waiting| waiting.until).min() {
+        let waiting = human::counted(waiting.len() as u64, "backup");
         text += &format!(
             "{waiting} on the way out can be called back (undelete), the first until {}\n",
             human::time(first)

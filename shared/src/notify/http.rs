@@ -91,7 +91,10 @@ impl Http {
         let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let said: String =
             String::from_utf8_lossy(&body).chars().take(ANSWER_CHARS).filter(|c| !c.is_control()).collect();
-        let message = format!("{channel} answered {status}: {said}");
+        let message = match said.trim() {
+            "" => format!("{channel} answered {status}"),
+            said => format!("{channel} answered {status}: {said}"),
+        };
         Err(match status.as_u16() {
             300..400 => Error::configuration(format!("{channel} answered {status}, a redirect, which is not followed"))
                 .hint("configure the URL that it leads to"),

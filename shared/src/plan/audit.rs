@@ -64,12 +64,11 @@ pub fn examine(links: &[Link], backups: &[(BackupId, Timestamp)], now: Timestamp
     let mut before: Option<&Link> = None;
     for link in links {
         if link.number > expected {
-            let gap = if link.number - expected == 1 {
-                format!("entry {expected}")
-            } else {
-                format!("entries {expected} to {}", link.number - 1)
+            let gap = match link.number - 1 {
+                last if last == expected => format!("entry {expected} of the trail is not there"),
+                last => format!("entries {expected} to {last} of the trail are not there"),
             };
-            findings.push(finding(AuditFindingKind::Missing, link.number, format!("{gap} of the trail are not there")));
+            findings.push(finding(AuditFindingKind::Missing, link.number, gap));
         }
         match &link.entry {
             Err(why) => findings.push(finding(AuditFindingKind::Forged, link.number, why.clone())),

@@ -42,6 +42,9 @@ fn plan(plan: &DisasterPlan) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// Who signs a printed report, with room to do it.
+const SIGNATURES: [&str; 2] = ["Carried out by", "Reviewed by"];
+
 fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
@@ -82,6 +85,9 @@ fn one_markdown(kept: &KeptDrill) -> String {
         page.push_str("\n## When it is not a drill\n\n");
         markdown_table(&mut page, ["", ""], plan.into_iter().map(|(name, text)| [name.to_owned(), text]));
     }
+    page.push_str("\n## Signatures\n\n");
+    let lines = SIGNATURES.map(|who| [who.to_owned(), String::new(), String::new()]);
+    markdown_table(&mut page, ["", "name, signature", "date"], lines.into_iter());
     let _ = writeln!(page, "\n{}", proof(kept));
     page
 }
@@ -111,7 +117,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; }
 tr { border-bottom: 1px solid #dfe4ea; } th { color: #5b6675; font-weight: 600; width: 12rem; }
 .passed { color: #14713d; } .failed { color: #b3261e; font-weight: 700; } .tolerated, .not-reached { color: #8a5a00; }
-.outcome { white-space: nowrap; }
+.outcome { white-space: nowrap; } .sign td { height: 2.6rem; }
 .bar { background: #2f6fdf; height: .6rem; border-radius: 2px; min-width: 2px; }
 footer { margin-top: 2rem; color: #5b6675; font-size: .85rem; overflow-wrap: anywhere; }
 ";
@@ -158,6 +164,13 @@ fn one_html(kept: &KeptDrill) -> String {
     if !plan.is_empty() {
         let _ = write!(page, "<h2>When it is not a drill</h2>\n{}", pairs(plan));
     }
+    page.push_str(
+        "<h2>Signatures</h2>\n<table class=\"sign\">\n<tr><th></th><th>name, signature</th><th>date</th></tr>\n",
+    );
+    for who in SIGNATURES {
+        let _ = writeln!(page, "<tr><th>{who}</th><td></td><td></td></tr>");
+    }
+    page.push_str("</table>\n");
     let _ = write!(page, "<footer>{}</footer>\n</article>\n", escaped(&proof(kept)));
     page
 }
