@@ -8,24 +8,21 @@ use aws_sdk_s3::types::{
     DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetention, ObjectLockRetentionMode,
     ObjectLockRule,
 };
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::ErrorKind;
 use lifeboat::aws::Aws;
 use lifeboat::model::{BackupId, Depth};
-use lifeboat::ops::cleanup::{CleanupOptions, Confirmed, SweepReport, Waiting, cleanup};
+use lifeboat::ops::cleanup::Waiting;
 use lifeboat::ops::delete;
 use lifeboat::ops::holds::{hold, release};
 use lifeboat::ops::verify::verify;
-use lifeboat::plan::retention::Policy;
-use lifeboat::plan::retention::guard::Limits;
 use lifeboat::store::list_all;
 use lifeboat::store::s3::{S3Settings, S3Store};
 use lifeboat::vault::{DatabaseVault, Motive};
 use lifeboat_tests::{Bed, data};
 
 use crate::days::Days;
-use crate::rig::{Rig, run};
+use crate::rig::{Rig, run, sweep_of};
 
 const WHY: Motive<'static> = Motive { reason: "case 4711", by: "test" };
 
@@ -128,13 +125,13 @@ async fn what_a_bucket_retains_stays_whole_until_its_time_is_over() {
     delete(&db, &first, true, WHY).await.unwrap();
 
     days.pass(SignedDuration::from_hours(80));
-    let swept = clean_up(&db).await;
+    let swept = sweep_of(&db).await;
     assert_eq!(swept.deleted_backups, []);
     assert_eq!(swept.locked, [Waiting { backup: first.clone(), until: end }]);
     assert!(verify(&db, &first, Depth::Full, None, &run()).await.unwrap().ok);
 
     days.pass(SignedDuration::from_hours(240));
-    let swept = clean_up(&db).await;
+    let swept = sweep_of(&db).await;
     assert_eq!((swept.deleted_backups, swept.locked), (vec![first], vec![]));
     assert!(swept.freed_bytes > 0);
     assert!(verify(&db, &second, Depth::Full, None, &run()).await.unwrap().ok);
@@ -145,17 +142,6 @@ async fn retain(s3: &Client, bucket: &str, days: i32) {
     let rule = ObjectLockRule::builder().default_retention(retention).build();
     let lock = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).rule(rule).build();
     s3.put_object_lock_configuration().bucket(bucket).object_lock_configuration(lock).send().await.unwrap();
-}
-
-async fn clean_up(db: &DatabaseVault) -> SweepReport {
-    let options = CleanupOptions {
-        policy: Policy::default(),
-        zone: TimeZone::UTC,
-        limits: Limits::default(),
-        dry_run: false,
-        confirmed: Confirmed::Whatever,
-    };
-    cleanup(db, &options, &run()).await.unwrap().sweep
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use lifeboat::model::{DatabaseName, Tier};
 use lifeboat::ops::backup::{BackupOptions, backup};
+use lifeboat::ops::cleanup::{CleanupOptions, Confirmed, SweepReport, cleanup};
 use lifeboat::ops::{BackupReport, Run, Silent};
+use lifeboat::plan::retention::Policy;
+use lifeboat::plan::retention::guard::Limits;
 use lifeboat::postgres::{Connector, Dsn, Environment};
 use lifeboat::store::ObjectStore;
 use lifeboat::store::memory::MemoryStore;
@@ -59,4 +63,16 @@ pub fn run() -> Run {
 pub async fn connect(url: &str) -> Connector {
     let dsn = Dsn::parse(url, &Environment::default()).unwrap();
     Connector::open(&dsn).await.unwrap()
+}
+
+/// What a cleanup by the default rules sweeps, whatever it has to let go of.
+pub async fn sweep_of(db: &DatabaseVault) -> SweepReport {
+    let options = CleanupOptions {
+        policy: Policy::default(),
+        zone: TimeZone::UTC,
+        limits: Limits::default(),
+        dry_run: false,
+        confirmed: Confirmed::Whatever,
+    };
+    cleanup(db, &options, &run()).await.unwrap().sweep
 }

@@ -8,22 +8,19 @@ use aws_sdk_s3::types::{
     BucketVersioningStatus, ObjectLockRetention, ObjectLockRetentionMode, VersioningConfiguration,
 };
 use bytes::Bytes;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat::aws::Aws;
 use lifeboat::model::Depth;
-use lifeboat::ops::cleanup::{CleanupOptions, Confirmed, LockedPacks, SweepReport, cleanup};
+use lifeboat::ops::cleanup::LockedPacks;
 use lifeboat::ops::delete;
 use lifeboat::ops::verify::verify;
-use lifeboat::plan::retention::Policy;
-use lifeboat::plan::retention::guard::Limits;
 use lifeboat::store::s3::{S3Settings, S3Store};
 use lifeboat::store::{Deletes, Deletion, ObjectStore, list_all};
 use lifeboat::vault::{DatabaseVault, Motive};
 use lifeboat_tests::{Bed, data};
 
 use crate::days::Days;
-use crate::rig::{Rig, run};
+use crate::rig::{Rig, run, sweep_of};
 
 const WHY: Motive<'static> = Motive { reason: "no longer wanted", by: "test" };
 
@@ -72,17 +69,6 @@ fn in_hours(hours: i64) -> Timestamp {
 
 async fn write(s3: &Client, bucket: &str, key: &str) -> Option<String> {
     s3.put_object().bucket(bucket).key(key).body(Bytes::from("x").into()).send().await.unwrap().version_id
-}
-
-async fn clean_up(db: &DatabaseVault) -> SweepReport {
-    let options = CleanupOptions {
-        policy: Policy::default(),
-        zone: TimeZone::UTC,
-        limits: Limits::default(),
-        dry_run: false,
-        confirmed: Confirmed::Whatever,
-    };
-    cleanup(db, &options, &run()).await.unwrap().sweep
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,13 +158,13 @@ async fn world(deletes: Deletes) -> World {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_that_deletes_versions_leaves_none_of_what_nobody_needs() {
     let hiding = world(Deletes::Current).await;
-    let swept = clean_up(&hiding.db).await;
+    let swept = sweep_of(&hiding.db).await;
     assert_eq!(swept.deleted_backups, [hiding.deleted]);
     let live = list_all(hiding.db.store(), "").await.unwrap().len();
     assert!(versions(&hiding.s3, &hiding.bucket).await.len() > live, "without it old versions stay");
 
     let freeing = world(Deletes::EveryVersion).await;
-    let swept = clean_up(&freeing.db).await;
+    let swept = sweep_of(&freeing.db).await;
     assert_eq!(swept.deleted_backups, [freeing.deleted]);
     assert!(swept.deleted_packs > 0 && swept.freed_bytes > 0);
     let live: BTreeMap<String, usize> =
@@ -196,7 +182,7 @@ async fn a_sweep_that_deletes_versions_passes_over_locked_ones_and_comes_back_fo
     lock(&s3, &bucket, &list, None, until).await;
 
     for _ in 0..2 {
-        let swept = clean_up(&db).await;
+        let swept = sweep_of(&db).await;
         let locked = LockedPacks { packs: 1, stored_bytes: size_bytes, until: Some(until) };
         assert_eq!((swept.locked_packs, swept.is_partial), (locked, false));
         assert_eq!(db.store().head(&list).await.unwrap().locked_until, Some(until));
@@ -206,7 +192,7 @@ async fn a_sweep_that_deletes_versions_passes_over_locked_ones_and_comes_back_fo
     // The stand-in's own clock does not go on: the lock is lifted.
     lock(&s3, &bucket, &list, None, in_hours(0)).await;
     days.pass(SignedDuration::from_hours(1));
-    let swept = clean_up(&db).await;
+    let swept = sweep_of(&db).await;
     assert_eq!((swept.deleted_packs, swept.freed_bytes), (1, size_bytes));
     assert_eq!(swept.locked_packs, LockedPacks::default());
     assert!(!versions(&s3, &bucket).await.contains_key(&list));
@@ -222,11 +208,11 @@ async fn a_manifest_of_which_an_older_version_is_locked_keeps_all_that_it_needs(
     let body = db.store().get(&manifest).await.unwrap();
     s3.put_object().bucket(&bucket).key(&manifest).body(body.into()).send().await.unwrap();
 
-    let swept = clean_up(&db).await;
+    let swept = sweep_of(&db).await;
     assert_eq!((swept.deleted_backups, swept.deleted_packs, swept.is_partial), (vec![], 0, true));
     assert_eq!(swept.locked[0].until, until);
     assert!(verify(&db, &deleted, Depth::Full, None, &run()).await.unwrap().ok);
-    let swept = clean_up(&db).await;
+    let swept = sweep_of(&db).await;
     assert_eq!((swept.deleted_packs, swept.is_partial), (0, false));
     assert_eq!(swept.locked[0].until, until);
 }
