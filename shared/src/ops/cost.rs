@@ -58,12 +58,8 @@ pub async fn cost(
     prices: &Prices,
     trial: Option<&Trial>,
 ) -> Result<Vec<DatabaseCost>> {
-    let names = match database {
-        Some(name) => vec![name.clone()],
-        None => vault.databases().await?,
-    };
     let mut all = Vec::new();
-    for name in names {
+    for name in vault.databases_or(database).await? {
         all.push(cost_of_database(&vault.database(&name).await?, prices, trial).await?);
     }
     Ok(all)

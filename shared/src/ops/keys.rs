@@ -31,12 +31,8 @@ pub struct DataKey {
 
 /// The keys of one database, or of all, the newest first. Errors: `NotFound`, `Vault`, `Verification` where no key opens.
 pub async fn list(vault: &Arc<Vault>, database: Option<&DatabaseName>) -> Result<Vec<DataKey>> {
-    let names = match database {
-        Some(name) => vec![name.clone()],
-        None => vault.databases().await?,
-    };
     let mut keys = Vec::new();
-    for name in names {
+    for name in vault.databases_or(database).await? {
         keys.append(&mut of_database(&vault.database(&name).await?).await?);
     }
     Ok(keys)

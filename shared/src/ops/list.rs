@@ -45,12 +45,8 @@ pub struct Listing {
 ///
 /// Errors: `NotFound` for a database that the vault does not have; `Vault`. Damage is not an error but a problem in the answer.
 pub async fn list(vault: &Arc<Vault>, database: Option<&DatabaseName>, filter: &ListFilter) -> Result<Listing> {
-    let names = match database {
-        Some(name) => vec![name.clone()],
-        None => vault.databases().await?,
-    };
     let mut listing = Listing::default();
-    for name in names {
+    for name in vault.databases_or(database).await? {
         match vault.database(&name).await {
             Ok(db) => list_database(&db, filter, &mut listing).await?,
             Err(error) if database.is_none() && is_damage(&error) => {

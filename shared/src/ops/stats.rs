@@ -29,12 +29,8 @@ pub struct DatabaseStats {
 /// Errors: `NotFound` for a database that the vault does not have; `Verification` for damaged tombstones; `Vault`. A damaged
 /// backup is a problem in the answer.
 pub async fn stats(vault: &Arc<Vault>, database: Option<&DatabaseName>) -> Result<Vec<DatabaseStats>> {
-    let names = match database {
-        Some(name) => vec![name.clone()],
-        None => vault.databases().await?,
-    };
     let mut all = Vec::new();
-    for name in names {
+    for name in vault.databases_or(database).await? {
         all.push(stats_of(&vault.database(&name).await?).await?);
     }
     Ok(all)

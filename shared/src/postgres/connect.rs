@@ -20,7 +20,7 @@ use super::login::Wire;
 use super::provider::unreachable_hint;
 use super::route::Route;
 pub use super::route::{Address, Endpoint};
-use super::tls::{ends, is_checked, tls_connector};
+use super::tls::{is_checked, tls_connector};
 use super::tls_stream::Waiting;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -106,6 +106,7 @@ impl Connector {
                 endpoint: Endpoint { host: host.clone(), address, encrypted: false },
                 tls: tls.clone(),
                 password: password.clone(),
+                certificate_until: Arc::default(),
             };
             match route.find_encryption().await {
                 Ok((session, identity)) => {
@@ -147,21 +148,19 @@ impl Connector {
         Ok(Self(Arc::new(Pinned { route, identity })))
     }
 
-    /// When the server's certificate ends, as a connection made for this shows it. `None` where nothing depends on that: it is
-    /// not checked, or there is none.
+    /// When the server's certificate ends, as pg_dump's connection showed it, or else one made for this. `None` where nothing
+    /// depends on that: it is not checked, or there is none.
     pub async fn certificate_until(&self) -> Option<Timestamp> {
         let route = &self.0.route;
         if !route.endpoint.encrypted || !is_checked(&route.dsn, route.dsn.sslmode(&route.endpoint.host)) {
             return None;
         }
-        let opened = route.in_time(Wire::open(route)).await;
-        match opened.and_then(|wire| wire) {
-            Ok(wire) => wire.certificate.as_deref().and_then(ends),
-            Err(error) => {
-                tracing::debug!(%error, "could not look at the server's certificate");
-                None
-            }
+        if route.certificate_until.get().is_none()
+            && let Err(error) = route.in_time(Wire::open(route)).await.and_then(|opened| opened)
+        {
+            tracing::debug!(%error, "could not look at the server's certificate");
         }
+        route.certificate_until.get().copied().flatten()
     }
 
     /// Asks the server to stop what `session` is doing. That may come too late, or not at all: nobody is told.

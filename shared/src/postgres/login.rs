@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::dsn::{ChannelBinding, Place};
 use super::error::{from_handshake, from_io, from_tls};
 use super::route::{Address, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, Route};
+use super::tls::ends;
 use crate::error::{Error, Result};
 
 /// Longest message of the start of a session: names and settings, never rows.
@@ -28,8 +29,6 @@ pub(super) struct Wire {
     pub stream: BufReader<Box<dyn Duplex>>,
     /// What SCRAM may bind to: the hash of the server's certificate.
     endpoint: Option<Vec<u8>>,
-    /// The server's certificate, in DER.
-    pub certificate: Option<Vec<u8>>,
 }
 
 /// One message of the server.
@@ -71,7 +70,7 @@ impl Wire {
     }
 
     fn plain(stream: impl Duplex + 'static) -> Self {
-        Self { stream: BufReader::new(Box::new(stream)), endpoint: None, certificate: None }
+        Self { stream: BufReader::new(Box::new(stream)), endpoint: None }
     }
 
     async fn encrypted(route: &Route, mut stream: TcpStream) -> Result<Self> {
@@ -89,8 +88,8 @@ impl Wire {
         let connector = tokio_native_tls::TlsConnector::from(route.tls.clone());
         let stream = connector.connect(name, stream).await.map_err(|e| from_handshake(&e))?;
         let endpoint = stream.get_ref().tls_server_end_point().ok().flatten();
-        let certificate = stream.get_ref().peer_certificate().ok().flatten().and_then(|found| found.to_der().ok());
-        Ok(Self { stream: BufReader::new(Box::new(stream)), endpoint, certificate })
+        route.certificate_until.get_or_init(|| ends(&stream.get_ref().peer_certificate().ok()??.to_der().ok()?));
+        Ok(Self { stream: BufReader::new(Box::new(stream)), endpoint })
     }
 
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {

@@ -3,8 +3,10 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use native_tls::TlsConnector;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,6 +52,8 @@ pub(super) struct Route {
     pub endpoint: Endpoint,
     pub tls: TlsConnector,
     pub password: Option<SecretString>,
+    /// When the server's certificate ends, once a [`Wire`](super::login::Wire) has seen it. Shared by all clones.
+    pub certificate_until: Arc<OnceLock<Option<Timestamp>>>,
 }
 
 impl Route {

@@ -143,6 +143,14 @@ impl Vault {
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
+    /// The one database that somebody asks for, or all.
+    pub async fn databases_or(&self, only: Option<&DatabaseName>) -> Result<Vec<DatabaseName>> {
+        match only {
+            Some(name) => Ok(vec![name.clone()]),
+            None => self.databases().await,
+        }
+    }
+
     /// For reading, and for what is said about backups. A damaged entry of the keyring costs what that key sealed, no more.
     ///
     /// Errors: `NotFound` when nothing was ever backed up under this name; `Verification` when there are backups but no key.
