@@ -375,6 +375,8 @@ fn watch(top: &mut Section) -> Result<WatchConfig> {
         quota_percent: section.number("quota_percent", 1)?,
         key_age: section.parsed("key_age", parse_duration)?,
         certificate: section.parsed("certificate", parse_duration)?,
+        slot_lag_bytes: section.parsed("slot_lag", parse_size)?,
+        slot_lag_critical_bytes: section.parsed("slot_lag_critical", parse_size)?,
         repeat_critical: section.parsed("repeat_critical", parse_duration)?,
         repeat_warning: section.parsed("repeat_warning", parse_duration)?,
     };

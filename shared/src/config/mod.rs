@@ -223,6 +223,8 @@ pub struct WatchConfig {
     pub quota_percent: Option<u32>,
     pub key_age: Option<Duration>,
     pub certificate: Option<Duration>,
+    pub slot_lag_bytes: Option<u64>,
+    pub slot_lag_critical_bytes: Option<u64>,
     pub repeat_critical: Option<Duration>,
     pub repeat_warning: Option<Duration>,
 }
@@ -373,6 +375,11 @@ impl Config {
             quota_percent: watch.quota_percent.unwrap_or(known.quota_percent),
             key_age: watch.key_age.or(known.key_age),
             certificate: watch.certificate.unwrap_or(known.certificate),
+            slot_lag_bytes: known.slot_lag_bytes.changed(
+                watch.slot_lag_bytes,
+                watch.slot_lag_critical_bytes,
+                |bytes| bytes.saturating_mul(5),
+            ),
             tiers: tiers.collect(),
             floor_rows: floor.rows,
             floor_plaintext_bytes: floor.plaintext_bytes,

@@ -180,6 +180,8 @@ fn thresholds_are_those_of_the_rules_unless_something_else_is_said() {
     let keys = read("[watch]\nkey_age = '365d'\ncertificate = '7d'\n", &[]).unwrap().health_policy(&shop);
     assert_eq!(keys.key_age, Some(Duration::from_secs(365 * 86_400)));
     assert_eq!(keys.certificate, Duration::from_secs(7 * 86_400));
+    let lag = read("[watch]\nslot_lag = '2GB'\n", &[]).unwrap().health_policy(&shop).slot_lag_bytes;
+    assert_eq!((lag.warning, lag.critical), (2_000_000_000, 10_000_000_000));
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
     assert_eq!((policy.backup_age.warning, policy.backup_age.critical), (minutes(90), minutes(180)));
     assert_eq!((policy.quota_bytes, policy.floor_rows, policy.rows_lost_percent), (Some(1_000_000_000), 7, 10));

@@ -105,6 +105,9 @@ pub struct Manifest {
     /// When the server's certificate ends; only where the connection depends on that, because it was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_until: Option<Timestamp>,
+    /// The database's logical replication slots: somebody captures its changes, and the server keeps WAL for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<ReplicationSlot>,
 }
 
 impl Manifest {
@@ -195,6 +198,18 @@ fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
 pub struct ToolVersions {
     pub lifeboat: String,
     pub pg_dump: String,
+}
+
+/// A logical replication slot, as the server showed it when the backup was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationSlot {
+    pub name: String,
+    /// Whether somebody reads it.
+    pub is_active: bool,
+    /// The server has thrown away WAL that it needs: it will never work again.
+    pub is_lost: bool,
+    /// WAL that the server keeps for it.
+    pub lag_bytes: u64,
 }
 
 /// Whether a pack came with this backup or with an earlier one.

@@ -20,8 +20,8 @@ pub use drill::{CheckOutcome, DisasterPlan, Drill, DrillCheck, Look, Step, Targe
 pub use id::{BackupId, ContentId, DatabaseName, EraId, KeyId, Lsn, PackId, Tier, VaultId};
 pub use index::{BlockRange, Chunk, IndexPart, PieceRef};
 pub use manifest::{
-    ClusterIdentity, DatabaseIdentity, Manifest, PackEntry, PackList, PackOrigin, Purpose, Shelf, SnapshotFacts,
-    Storage, ToolVersions, Totals,
+    ClusterIdentity, DatabaseIdentity, Manifest, PackEntry, PackList, PackOrigin, Purpose, ReplicationSlot, Shelf,
+    SnapshotFacts, Storage, ToolVersions, Totals,
 };
 pub use record::{
     AlertRecord, AlertSent, Cause, Claim, Depth, DigestRecord, Fate, Finding, Hold, HoldRelease, JobResult,

@@ -144,6 +144,7 @@ impl Backup {
             wrapped_key: WrappedKey::Master { sealed: String::new() },
             tools: ToolVersions { lifeboat: "0".to_owned(), pg_dump: "pg_dump (PostgreSQL) 17.2".to_owned() },
             certificate_until: None,
+            slots: Vec::new(),
         })
     }
 }

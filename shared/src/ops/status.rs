@@ -162,6 +162,7 @@ fn backup_facts(backup: &BackupSummary, manifests: &[Manifest]) -> BackupFacts {
         server_version: manifest.map_or(0, |manifest| manifest.cluster.version),
         pg_dump: manifest.map(|manifest| manifest.tools.pg_dump.clone()).unwrap_or_default(),
         certificate_until: manifest.and_then(|manifest| manifest.certificate_until),
+        slots: manifest.map(|manifest| manifest.slots.clone()).unwrap_or_default(),
     }
 }
 

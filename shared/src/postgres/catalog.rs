@@ -11,7 +11,8 @@ use super::quote::qualified;
 use super::sql_text::quoted;
 use crate::error::Result;
 use crate::model::{
-    Collation, Column, DatabaseProperties, Extension, LargeObject, Role, Sequence, SettingOverride, TableName,
+    Collation, Column, DatabaseProperties, Extension, LargeObject, ReplicationSlot, Role, Sequence, SettingOverride,
+    TableName,
 };
 
 /// A relation that holds rows, or a sequence, as the catalogue of the server has it.
@@ -250,6 +251,18 @@ pub async fn extensions(client: &Client) -> Result<Vec<Extension>> {
                FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
     let rows = query(client, "listing the extensions", sql).await?;
     let read = |row: &Row| Extension { name: row.get("name"), version: row.get("version"), schema: row.get("schema") };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// The database's logical ones, temporary ones left out. Asks for nothing that not everybody may see.
+pub async fn replication_slots(client: &Client) -> Result<Vec<ReplicationSlot>> {
+    let rows = query(client, "looking at the replication slots", include_str!("sql/slots.sql")).await?;
+    let read = |row: &Row| ReplicationSlot {
+        name: row.get("name"),
+        is_active: row.get("is_active"),
+        is_lost: row.get("is_lost"),
+        lag_bytes: row.get::<_, i64>("lag_bytes").unsigned_abs(),
+    };
     Ok(rows.iter().map(read).collect())
 }
 

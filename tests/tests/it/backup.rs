@@ -5,7 +5,9 @@ use lifeboat::model::Depth;
 use lifeboat::ops::backup::backup;
 use lifeboat::ops::keys;
 use lifeboat::ops::restore::{RestoreOptions, plan, restore};
+use lifeboat::ops::status;
 use lifeboat::ops::verify::verify;
+use lifeboat::plan::health::{HealthPolicy, Limits, Rule};
 use lifeboat_tests::{Bed, MAJORS, data};
 
 use crate::rig::{Rig, connect};
@@ -71,6 +73,40 @@ async fn after_a_new_key_a_backup_shares_nothing_with_those_before_and_all_of_th
         assert!(manifest.certificate_until.is_some(), "the connection checks the certificate");
         let target = connect(&source.url()).await;
         assert!(verify(&db, &backup.id, Depth::Restore, Some(&target), &rig.run).await.unwrap().ok);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_capture_the_databases_changes_are_noted_and_told_once_they_are_behind() {
+    for major in [14, 18] {
+        let server = Bed::get().private_server(major, &["wal_level = logical"]).await;
+        let (captured, other) = (server.create_database().await, server.create_database().await);
+        captured
+            .sql(
+                "SELECT pg_create_logical_replication_slot('capture', 'pgoutput');
+                 CREATE TABLE t AS SELECT i, md5(i::text) FROM generate_series(1, 50000) i",
+            )
+            .await;
+        let rig = Rig::new().await;
+        let backup = rig.backup(&captured).await.backup;
+        let slots = rig.database().await.manifest(&backup.id).await.unwrap().slots;
+        assert_eq!(
+            slots.iter().map(|slot| (slot.name.as_str(), slot.is_active, slot.is_lost)).collect::<Vec<_>>(),
+            [("capture", false, false)]
+        );
+        assert!((1_000_000..100_000_000).contains(&slots[0].lag_bytes), "{slots:?}");
+        let policy = |_: &_| {
+            let slot_lag_bytes = Limits { warning: 100_000, critical: 1 << 40 };
+            HealthPolicy { slot_lag_bytes, ..HealthPolicy::default() }
+        };
+        let status = status(&rig.vault, None, &[], policy).await.unwrap();
+        let findings: Vec<(Rule, &str)> =
+            status.databases[0].findings.iter().map(|finding| (finding.rule, finding.about.as_str())).collect();
+        assert!(findings.contains(&(Rule::SlotLag, "capture")), "{findings:?}");
+
+        let elsewhere = Rig::new().await;
+        let backup = elsewhere.backup(&other).await.backup;
+        assert_eq!(elsewhere.database().await.manifest(&backup.id).await.unwrap().slots, []);
     }
 }
 

@@ -83,12 +83,14 @@ async fn look(
     blocked_ddl: &impl Fn() -> BlockedDdl,
     run: &Run,
 ) -> Result<Infallible> {
+    // Most backups are over before the first look.
+    tokio::time::sleep(LOOK_EVERY).await;
     let control = connector.connect().await?;
     loop {
         for _ in 0..SPEAK_EVERY_LOOKS {
-            tokio::time::sleep(LOOK_EVERY).await;
             run.check("reading")?;
             require_nobody_waits(&control, coordinator, blocked_ddl()).await?;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         let spoken = coordinator.batch_execute("SELECT 1").await;
         spoken.map_err(|e| from_postgres("keeping the snapshot alive", e))?;

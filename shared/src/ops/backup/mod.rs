@@ -26,17 +26,17 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
     BackupId, Catalogue, Claim, ClusterIdentity, DatabaseIdentity, DatabaseName, Encoding, Manifest, PackEntry, PackId,
-    PackList, PackOrigin, PieceRef, Purpose, Storage, TableName, Tier, ToolVersions, Totals,
+    PackList, PackOrigin, PieceRef, Purpose, ReplicationSlot, Storage, TableName, Tier, ToolVersions, Totals,
 };
 use crate::ops::{BackupReport, BackupSummary, Event, Run};
 use crate::plan::read::{ReadPlan, Selection, Source, read_plan};
 use crate::plan::selection::{Pattern, any_matches};
 use crate::plan::unread::{Comparison, Moment, ReadPolicy, comparison};
-use crate::postgres::Connector;
 use crate::postgres::catalog::{self, Definitions, Relation};
 use crate::postgres::copy_out::may_read_large_object_pages;
 use crate::postgres::preflight::{self, Severity};
 use crate::postgres::snapshot::{Snapshot, wait_until_flushed};
+use crate::postgres::{Connector, Session};
 use crate::vault::pack::pack_id;
 use crate::vault::piece::PieceKind;
 use crate::vault::{DatabaseVault, Vault};
@@ -265,12 +265,12 @@ impl Attempt<'_> {
         let uploads = Uploader::new(self.database.clone());
         let mut meta = MetaPacks::new(Arc::clone(self.database.current_keys()), uploads.clone());
         let read = self.read(&snapshot, &uploads, &mut meta).await;
-        let Read { mut catalogue, schema, pg_dump, rows } = self.require_unchanged(&definitions, read).await?;
+        let (Read { mut catalogue, schema, pg_dump, rows }, control) =
+            self.require_unchanged(&definitions, read).await?;
 
         self.step("publish")?;
         let (facts_of_snapshot, timeline) = (snapshot.facts.clone(), snapshot.timeline);
         snapshot.session.close().await;
-        let control = self.source.connect().await?;
         wait_until_flushed(&control, facts_of_snapshot.lsn, FLUSH_PATIENCE).await?;
         meta.flush().await?;
         catalogue.schema = Some(meta.at(schema));
@@ -323,6 +323,7 @@ impl Attempt<'_> {
             wrapped_key: self.database.current_wrapped_key().clone(),
             tools: ToolVersions { lifeboat: env!("CARGO_PKG_VERSION").to_owned(), pg_dump },
             certificate_until: self.source.certificate_until().await,
+            slots: slots(&control).await,
         };
         self.run.check("publishing")?;
         publish(self.database, &manifest, self.claim).await?;
@@ -483,30 +484,31 @@ impl Attempt<'_> {
     }
 
     /// What COPY and `pg_dump` printed came from the definitions of now, not from the snapshot's: they must be the same. Where
-    /// they are not, that is also why the server may have refused to show something.
-    async fn require_unchanged(&self, definitions: &Definitions, read: Result<Read, Failure>) -> Result<Read, Failure> {
-        let may_have_changed = match &read {
-            Ok(_) => true,
-            Err(Failure::Final(error)) => error.kind() == ErrorKind::Database,
-            Err(Failure::ChangedUnderUs(_)) => false,
+    /// they are not, that is also why the server may have refused to show something. Gives the session that was used to ask.
+    async fn require_unchanged(
+        &self,
+        definitions: &Definitions,
+        read: Result<Read, Failure>,
+    ) -> Result<(Read, Session), Failure> {
+        let read = match read {
+            Err(Failure::Final(error)) if error.kind() == ErrorKind::Database => Err(error),
+            Err(failure) => return Err(failure),
+            Ok(read) => Ok(read),
         };
-        if !may_have_changed {
-            return read;
-        }
         match (self.changed(definitions).await, read) {
-            (Ok(Some(what)), _) => Err(Failure::ChangedUnderUs(
+            (Ok((_, Some(what))), _) => Err(Failure::ChangedUnderUs(
                 Error::conflict(format!("{what} changed while the backup read it"))
                     .hint("run the backup when no migration is running"),
             )),
-            (_, Err(failure)) => Err(failure),
-            (Err(error), Ok(_)) => Err(error.into()),
-            (Ok(None), read) => read,
+            (_, Err(error)) | (Err(error), Ok(_)) => Err(error.into()),
+            (Ok((session, None)), Ok(read)) => Ok((read, session)),
         }
     }
 
-    async fn changed(&self, definitions: &Definitions) -> Result<Option<String>> {
-        let client = self.source.connect().await?;
-        catalog::changed_definition(&client, definitions).await
+    async fn changed(&self, definitions: &Definitions) -> Result<(Session, Option<String>)> {
+        let session = self.source.connect().await?;
+        let changed = catalog::changed_definition(&session, definitions).await?;
+        Ok((session, changed))
     }
 
     fn cluster(&self, timeline: u32) -> ClusterIdentity {
@@ -549,6 +551,15 @@ impl Attempt<'_> {
 /// A sequence that an extension makes and whose value it does not want kept.
 fn is_unwanted(relation: &Relation) -> bool {
     relation.extension.as_ref().is_some_and(|member| member.condition.is_none())
+}
+
+/// What is known of them is not worth a backup.
+async fn slots(session: &Session) -> Vec<ReplicationSlot> {
+    let slots = catalog::replication_slots(session).await;
+    slots.unwrap_or_else(|error| {
+        tracing::warn!(%error, "could not look at the replication slots");
+        Vec::new()
+    })
 }
 
 async fn report_done(database: &DatabaseVault, id: &BackupId) -> Result<BackupReport> {

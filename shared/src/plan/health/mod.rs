@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{BackupId, DatabaseName, Depth, Severity, TableName, Tier};
+use crate::model::{BackupId, DatabaseName, Depth, ReplicationSlot, Severity, TableName, Tier};
 
 pub use open_metrics::open_metrics;
 pub use policy::{HealthPolicy, Limits, TierHealth};
@@ -66,6 +66,7 @@ pub struct BackupFacts {
     pub pg_dump: String,
     /// When the server's certificate ends, where it was checked.
     pub certificate_until: Option<Timestamp>,
+    pub slots: Vec<ReplicationSlot>,
 }
 
 /// What the verdicts on a backup say together.
@@ -128,12 +129,13 @@ pub enum Rule {
     HoldEnded,
     KeyAge,
     CertificateEnds,
+    SlotLag,
     ServerEndOfLife,
     ToolsOlderThanServer,
 }
 
 impl Rule {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::DamagedRecord,
         Self::BackupFailedVerification,
         Self::BackupAge,
@@ -152,6 +154,7 @@ impl Rule {
         Self::HoldEnded,
         Self::KeyAge,
         Self::CertificateEnds,
+        Self::SlotLag,
         Self::ServerEndOfLife,
         Self::ToolsOlderThanServer,
     ];
@@ -176,6 +179,7 @@ impl Rule {
             Self::HoldEnded => "hold_ended",
             Self::KeyAge => "key_age",
             Self::CertificateEnds => "certificate_ends",
+            Self::SlotLag => "slot_lag",
             Self::ServerEndOfLife => "server_end_of_life",
             Self::ToolsOlderThanServer => "tools_older_than_server",
         }

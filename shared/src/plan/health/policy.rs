@@ -7,6 +7,7 @@ use crate::model::Tier;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const GB: u64 = 1_000_000_000;
 
 /// When a number becomes a warning, and when it is critical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct HealthPolicy {
     pub key_age: Option<Duration>,
     /// The server's certificate is told when it ends within this; within a seventh of this it is critical.
     pub certificate: Duration,
+    /// WAL that the server keeps for one of the database's logical replication slots.
+    pub slot_lag_bytes: Limits<u64>,
     pub tiers: BTreeMap<Tier, TierHealth>,
     /// The least that a backup holds.
     pub floor_rows: u64,
@@ -73,6 +76,7 @@ impl Default for HealthPolicy {
             quota_percent: 85,
             key_age: None,
             certificate: 21 * DAY,
+            slot_lag_bytes: Limits { warning: 10 * GB, critical: 50 * GB },
             tiers: BTreeMap::new(),
             floor_rows: 0,
             floor_plaintext_bytes: 0,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::policy::Limits;
 use super::server::{end_of_life, major_in};
 use super::{BackupFacts, BackupProof, DatabaseFacts, HealthFinding, HealthPolicy, JobState, Measures, Rule, WINDOW};
-use crate::model::{Severity, Tier};
+use crate::model::{ReplicationSlot, Severity, Tier};
 
 /// So many backups make a median worth comparing with.
 const USUAL: usize = 5;
@@ -43,6 +43,7 @@ pub fn findings(facts: &DatabaseFacts, policy: &HealthPolicy, now: Timestamp) ->
         look.ended_holds(),
         look.key_age(),
         look.certificate(),
+        look.slots(),
         look.server(),
         look.tools(),
     ]
@@ -396,6 +397,30 @@ impl Look<'_> {
         let advice = "have it renewed: with an ended certificate backups cannot connect any more";
         let severity = if left <= self.policy.certificate / 7 { Severity::Critical } else { Severity::Warning };
         vec![finding(Rule::CertificateEnds, severity, problem, advice).with(json!({"until": until}))]
+    }
+
+    /// As the newest backup found them.
+    fn slots(&self) -> Vec<HealthFinding> {
+        let tell = |slot: &ReplicationSlot| {
+            let ReplicationSlot { name, is_active, is_lost, lag_bytes } = slot;
+            let facts = json!({"slot": name, "active": is_active, "lost": is_lost, "lag_bytes": lag_bytes});
+            let finding = if *is_lost {
+                let problem =
+                    format!("the replication slot {name} is lost: the server has thrown away WAL that it needs");
+                let advice =
+                    "drop it (`pg_drop_replication_slot`) and have its reader begin anew, from a new copy of the data";
+                finding(Rule::SlotLag, Severity::Critical, problem, advice)
+            } else {
+                let severity = self.policy.slot_lag_bytes.broken_by(lag_bytes)?;
+                let reader = if *is_active { "its reader is behind" } else { "nobody reads it" };
+                let problem =
+                    format!("the server keeps {lag_bytes} bytes of WAL for the replication slot {name}: {reader}");
+                let advice = "see to its reader, or drop it (`pg_drop_replication_slot`): until then its WAL fills the server's disk";
+                finding(Rule::SlotLag, severity, problem, advice)
+            };
+            Some(finding.about(name).with(facts))
+        };
+        self.newest().map(|newest| newest.slots.iter().filter_map(tell).collect()).unwrap_or_default()
     }
 
     fn server(&self) -> Vec<HealthFinding> {

@@ -32,6 +32,7 @@ fn backup(second: i64) -> BackupFacts {
         server_version: 170_002,
         pg_dump: "pg_dump (PostgreSQL) 17.2".to_owned(),
         certificate_until: None,
+        slots: Vec::new(),
     }
 }
 
@@ -235,6 +236,26 @@ fn keys_that_get_old_and_certificates_that_end_are_told() {
         (facts.backups[0].certificate_until, policy.certificate) = (Some(at(20 * DAY)), seconds(7 * DAY));
     };
     case(earlier, &[]);
+}
+
+#[test]
+fn slots_for_which_the_server_keeps_much_wal_are_told_each_and_a_lost_one_however_little_that_is() {
+    const GB: u64 = 1_000_000_000;
+    let slot =
+        |name: &str, lag_bytes, is_lost| ReplicationSlot { name: name.into(), is_active: false, is_lost, lag_bytes };
+    let slots = |slots: Vec<ReplicationSlot>| {
+        move |facts: &mut DatabaseFacts, _: &mut HealthPolicy| facts.backups[0].slots.clone_from(&slots)
+    };
+    case(slots(vec![slot("a", 10 * GB, false)]), &[]);
+    case(slots(vec![slot("a", 10 * GB + 1, false), slot("b", 0, false)]), &["warning slot_lag"]);
+    case(slots(vec![slot("a", 50 * GB, false)]), &["warning slot_lag"]);
+    case(slots(vec![slot("a", 50 * GB + 1, false)]), &["critical slot_lag"]);
+    case(slots(vec![slot("a", 0, true), slot("b", 11 * GB, false)]), &["critical slot_lag", "warning slot_lag"]);
+    case(move |facts, _| facts.backups[1].slots = vec![slot("a", 99 * GB, false)], &[]);
+    let earlier = move |facts: &mut DatabaseFacts, policy: &mut HealthPolicy| {
+        (facts.backups[0].slots, policy.slot_lag_bytes.warning) = (vec![slot("a", GB + 1, false)], GB);
+    };
+    case(earlier, &["warning slot_lag"]);
 }
 
 /// A year of one database, as its vault would show it at any hour.
