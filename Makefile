@@ -4,6 +4,7 @@
 # make lint    formatting, clippy, licences, the stack's template
 # make build   the release build of the command line: target/release/lifeboat
 # make bench   Lifeboat beside pg_dump, restic and others: an hour or two; BENCH="--quick" for a minute's look (docs/performance.md)
+# make bench-docs puts what was measured, target/{bench,sizes,scaling,ranges}.json as far as they are there, into docs/performance.md
 # make layer   PostgreSQL's client programs as a Lambda layer, in infra/client-tools/build; ARCH=arm64 (default), x86_64 or all
 # make bed-down stops what a test or demo left running
 #
@@ -23,7 +24,7 @@ BED := tests/bed/bed
 # Without OpenSSL's headers it is built from source, which takes a minute more and wants perl.
 TLS := $(shell pkg-config --exists openssl 2>/dev/null || echo --features vendored-tls)
 
-.PHONY: build bench layer test soak demo lint bed-down functions deploy invoke logs
+.PHONY: build bench bench-docs layer test soak demo lint bed-down functions deploy invoke logs
 
 ARCH ?= arm64
 STACK ?= lifeboat
@@ -41,6 +42,13 @@ layer:
 bench:
 	@trap '$(BED) down' EXIT; \
 	mkdir -p target && benches/bench.py --json target/bench.json --markdown target/bench.md $(BENCH)
+
+bench-docs:
+	@set --; for part in bench sizes scaling ranges; do \
+		[ ! -e target/$$part.json ] || set -- "$$@" --$$part target/$$part.json; \
+	done; \
+	[ $$# -gt 0 ] || { echo "nothing was measured: there is none of target/{bench,sizes,scaling,ranges}.json" >&2; exit 1; }; \
+	benches/results.py "$$@" && benches/plots.py "$$@"
 
 # A failed assertion says where it stands; a backtrace below it only hides what it says.
 test:

@@ -197,7 +197,7 @@ impl Unread {
 
 /// Reads one range; gives each chunk of whole rows to `sink`. A range without rows gives none.
 ///
-/// Rows arrive one message each; a row larger than [`CHUNK_BYTES`] is a chunk of its own.
+/// Where chunks are cut depends on the rows alone, never on how they arrive: the same rows make the same chunks.
 pub async fn read_range(
     client: &Client,
     rows: Rows<'_>,
@@ -210,7 +210,8 @@ pub async fn read_range(
     let mut cutter = Cutter::new(rows.format);
     while let Some(message) = stream.next().await {
         let message: Bytes = message.map_err(failed)?;
-        if let Some(chunk) = cutter.push(&message) {
+        cutter.push(&message);
+        while let Some(chunk) = cutter.cut() {
             sink(chunk).await?;
         }
     }
@@ -233,59 +234,72 @@ fn is_too_long(error: &tokio_postgres::Error) -> bool {
 struct Cutter {
     format: Encoding,
     chunk: Vec<u8>,
-    /// How much of the chunk is whole rows, as far as that was looked for.
-    whole: usize,
+    /// How far row ends were looked for. In binary that is where a row ends.
+    looked: usize,
     /// The binary format's header is still to come.
     wants_header: bool,
 }
 
 impl Cutter {
     fn new(format: Encoding) -> Self {
-        Self { format, chunk: Vec::new(), whole: 0, wants_header: format == Encoding::Binary }
+        Self { format, chunk: Vec::new(), looked: 0, wants_header: format == Encoding::Binary }
     }
 
-    /// Takes what arrived; gives a chunk once there is enough for one.
-    fn push(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+    /// Takes what arrived. It must be [`cut`](Self::cut) until nothing comes of it any more.
+    fn push(&mut self, message: &[u8]) {
         if self.chunk.is_empty() {
             self.chunk.reserve(message.len().max(CHUNK_BYTES / 4));
         }
         self.chunk.extend_from_slice(message);
-        match self.format {
-            Encoding::Text => self.whole = if self.chunk.ends_with(b"\n") { self.chunk.len() } else { 0 },
-            Encoding::Binary => self.find_whole_rows(),
-        }
-        if self.whole < CHUNK_BYTES {
-            return None;
-        }
-        let rest = self.chunk.split_off(self.whole);
-        self.whole = 0;
+    }
+
+    /// Gives a chunk, once there is enough for one.
+    fn cut(&mut self) -> Option<Vec<u8>> {
+        let end = match self.format {
+            Encoding::Text => self.first_line_end_past(CHUNK_BYTES),
+            Encoding::Binary => self.first_row_end_past(CHUNK_BYTES),
+        }?;
+        let mut rest = Vec::with_capacity(CHUNK_BYTES / 4);
+        rest.extend_from_slice(&self.chunk[end..]);
+        self.chunk.truncate(end);
+        self.looked = 0;
         Some(std::mem::replace(&mut self.chunk, rest))
     }
 
-    fn find_whole_rows(&mut self) {
+    fn first_line_end_past(&mut self, bytes: usize) -> Option<usize> {
+        let end = self.format.row_end(&self.chunk, self.looked.max(bytes - 1));
+        self.looked = self.chunk.len();
+        end
+    }
+
+    fn first_row_end_past(&mut self, bytes: usize) -> Option<usize> {
         if self.wants_header {
-            let Some(header) = self.chunk.first_chunk::<{ BINARY_HEADER.len() }>() else { return };
+            let header = self.chunk.first_chunk::<{ BINARY_HEADER.len() }>()?;
             let extension: [u8; 4] = header[15..].try_into().expect("four bytes");
             let length = BINARY_HEADER.len() + u32::from_be_bytes(extension) as usize;
             if self.chunk.len() < length {
-                return;
+                return None;
             }
             self.chunk.drain(..length);
             self.wants_header = false;
         }
-        while let Some(end) = self.format.row_end(&self.chunk, self.whole) {
-            self.whole = end;
+        while self.looked < bytes {
+            self.looked = self.format.row_end(&self.chunk, self.looked)?;
         }
+        Some(self.looked)
     }
 
     /// What is left when the stream has ended; `None` when that is not whole rows.
     fn end(self) -> Option<Vec<u8>> {
-        let Self { format, mut chunk, whole, wants_header } = self;
+        let Self { format, mut chunk, looked, wants_header } = self;
         let ends_well = match format {
-            Encoding::Text => whole == chunk.len(),
-            Encoding::Binary => !wants_header && chunk[whole..] == BINARY_TRAILER,
+            Encoding::Text => chunk.last().is_none_or(|last| *last == b'\n'),
+            Encoding::Binary => {
+                let ends_well = !wants_header && chunk[looked..] == BINARY_TRAILER;
+                chunk.truncate(looked);
+                ends_well
+            }
         };
-        chunk.truncate(whole);
         ends_well.then_some(chunk)
     }
 }
@@ -335,22 +349,37 @@ mod tests {
 
     /// Chunks that come of a stream that is delivered in pieces of `size`; `None` when it breaks off.
     fn cut(format: Encoding, stream: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
-        let mut cutter = Cutter::new(format);
-        let mut chunks: Vec<Vec<u8>> = stream.chunks(size).filter_map(|piece| cutter.push(piece)).collect();
+        let (mut cutter, mut chunks) = (Cutter::new(format), Vec::new());
+        for piece in stream.chunks(size) {
+            cutter.push(piece);
+            chunks.extend(std::iter::from_fn(|| cutter.cut()));
+        }
         chunks.extend(Some(cutter.end()?).filter(|rest| !rest.is_empty()));
         Some(chunks)
     }
 
+    /// What is the same is found again by its bytes, so the network must not have a say in where chunks end.
     #[test]
-    fn however_a_stream_arrives_its_chunks_are_whole_rows_and_together_all_of_them() {
+    fn however_a_stream_arrives_its_chunks_end_at_the_first_row_end_past_their_size() {
         let row = [&2i16.to_be_bytes()[..], &3i32.to_be_bytes(), b"abc", &(-1i32).to_be_bytes()].concat();
         let rows = row.repeat(CHUNK_BYTES / row.len() * 2 + 7);
         let stream = [BINARY_HEADER, &rows[..], &BINARY_TRAILER].concat();
+        let line = b"1\tabc\\n4\n";
+        let text = line.repeat(CHUNK_BYTES / line.len() * 2 + 7);
         for size in [1 << 20, 8191, CHUNK_BYTES * 3] {
-            let chunks = cut(Encoding::Binary, &stream, size).unwrap();
-            assert_eq!(chunks.concat(), rows);
-            assert!(chunks.iter().all(|chunk| chunk.len() % row.len() == 0));
+            for (format, stream, rows, row_bytes) in
+                [(Encoding::Binary, &stream, &rows, row.len()), (Encoding::Text, &text, &text, line.len())]
+            {
+                let chunks = cut(format, stream, size).unwrap();
+                let sizes: Vec<usize> = chunks.iter().map(Vec::len).collect();
+                let whole = CHUNK_BYTES.next_multiple_of(row_bytes);
+                assert_eq!(sizes, [whole, whole, rows.len() - 2 * whole]);
+                assert_eq!(chunks.concat(), *rows);
+            }
         }
+        let long = [&[b'x'; CHUNK_BYTES + 3][..], b"\n", b"short\n"].concat();
+        let chunks = cut(Encoding::Text, &long, 99_999).unwrap();
+        assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [CHUNK_BYTES + 4, 6]);
         assert_eq!(cut(Encoding::Binary, &[&BINARY_HEADER[..], &BINARY_TRAILER].concat(), 1), Some(vec![]));
         for broken_off in [1, 20, stream.len() - 1, stream.len() - 5] {
             assert_eq!(cut(Encoding::Binary, &stream[..broken_off], 8191), None);

@@ -14,6 +14,7 @@ pub mod dsn;
 pub mod dump;
 pub mod error;
 pub mod identity;
+mod joined_rows;
 mod login;
 pub mod pg_dump;
 pub mod pooler;

@@ -6,6 +6,9 @@
 //!
 //! OpenSSL asks for every record twice, its five bytes of header and then the rest, with a system call each. So [`Gathered`],
 //! below TLS, takes from the socket as much as has come.
+//!
+//! tokio-postgres takes every row's message apart by itself, which costs more than the row is worth. So
+//! [`Joined`], on top, joins them.
 
 use std::io;
 use std::pin::Pin;
@@ -17,6 +20,8 @@ use postgres_native_tls::{MakeTlsConnector, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
+
+use super::joined_rows::Joined;
 
 /// Most that is offered to one read of what was decrypted: a TLS record.
 const READ_BYTES: usize = 16 << 10;
@@ -37,6 +42,9 @@ pub(super) enum Waiting {
     Patient,
 }
 
+/// What tokio-postgres speaks to.
+pub(super) type Decrypted<S> = Joined<ShortReads<TlsStream<Gathered<S>>>>;
+
 /// Makes TLS connections for tokio-postgres.
 #[derive(Clone)]
 pub(super) struct MakeTls {
@@ -54,7 +62,7 @@ impl<S> MakeTlsConnect<S> for MakeTls
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    type Stream = ShortReads<TlsStream<Gathered<S>>>;
+    type Stream = Decrypted<S>;
     type TlsConnect = Tls;
     type Error = native_tls::Error;
 
@@ -74,13 +82,14 @@ impl<S> TlsConnect<S> for Tls
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    type Stream = ShortReads<TlsStream<Gathered<S>>>;
+    type Stream = Decrypted<S>;
     type Error = native_tls::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, native_tls::Error>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
         let connecting = self.connector.connect(Gathered::new(stream, self.waiting));
-        Box::pin(async { connecting.await.map(ShortReads) })
+        let joins = self.waiting == Waiting::Patient;
+        Box::pin(async move { Ok(Joined::new(ShortReads(connecting.await?), joins)) })
     }
 }
 

@@ -12,6 +12,8 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -58,11 +60,11 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// From the operating system's generator through AWS-LC, which also notices that a virtual machine was cloned: a copied
-/// generator would repeat nonces under one key.
+/// From the operating system's generator, each time anew: of a virtual machine that was cloned, or a process that was
+/// forked, a generator of our own would repeat nonces under one key. (AWS-LC's takes 40 ms of processor time to start, too.)
 pub(super) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }
 
