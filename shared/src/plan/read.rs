@@ -62,8 +62,6 @@ pub struct ReadPlan {
     /// Largest first.
     pub tables: Vec<PlannedTable>,
     pub skipped: Vec<Skipped>,
-    /// Tables whose definition is left out of the schema dump too.
-    pub excluded: Vec<TableName>,
 }
 
 /// A table to read.
@@ -147,7 +145,6 @@ impl ReadPlan {
 
 /// Errors: `NotFound` for a pattern that means no table, so that a typing error does not become a missing table.
 pub fn read_plan(source: &Source<'_>, selection: &Selection) -> Result<ReadPlan> {
-    let holds_rows = |r: &&Relation| !matches!(r.kind, RelationKind::Sequence);
     let names = source.relations.iter().filter(holds_rows).map(|r| &r.name);
     for patterns in [&selection.tables, &selection.exclude, &selection.exclude_data] {
         require_matches(patterns, names.clone())?;
@@ -155,7 +152,6 @@ pub fn read_plan(source: &Source<'_>, selection: &Selection) -> Result<ReadPlan>
     let mut plan = ReadPlan::default();
     for relation in source.relations.iter().filter(holds_rows) {
         if any_matches(&selection.exclude, &relation.name) {
-            plan.excluded.push(relation.name.clone());
             plan.skip(&relation.name, "excluded, definition and rows");
             continue;
         }
@@ -170,6 +166,16 @@ pub fn read_plan(source: &Source<'_>, selection: &Selection) -> Result<ReadPlan>
     }
     plan.tables.sort_by(|a, b| b.heap_bytes.cmp(&a.heap_bytes).then_with(|| a.name.cmp(&b.name)));
     Ok(plan)
+}
+
+/// Tables of which not even the definition is wanted.
+pub fn excluded(relations: &[Relation], selection: &Selection) -> Vec<TableName> {
+    let names = relations.iter().filter(holds_rows).map(|relation| &relation.name);
+    names.filter(|name| any_matches(&selection.exclude, name)).cloned().collect()
+}
+
+fn holds_rows(relation: &&Relation) -> bool {
+    !matches!(relation.kind, RelationKind::Sequence)
 }
 
 impl ReadPlan {
@@ -358,7 +364,7 @@ mod tests {
         assert_eq!(read, ["plain", "ext_config"]);
         let skipped: Vec<&str> = plan.skipped.iter().map(|s| s.object.as_str()).collect();
         assert_eq!(skipped, ["public.far", "public.scratch", "public.ext_own", "public.secret", "public.log"]);
-        assert_eq!(plan.excluded, [TableName::new("public", "secret")]);
+        assert_eq!(excluded(&relations, &selection), [TableName::new("public", "secret")]);
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! the lock starts it over. A reader that wants a lock while somebody's DDL queues behind ours would wait for ever, so
 //! readers lock with NOWAIT, and what they cannot lock the coordinator, which has the lock already, reads itself.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::catalog::{self, Relation, RelationKind};
+use super::catalog::{self, Lockable, Relation, RelationKind};
 use super::connect::{Connector, Session};
 use super::error::from_postgres;
 use super::quote::literal;
@@ -76,10 +77,6 @@ impl Snapshot {
     }
 }
 
-fn is_lockable(relation: &Relation) -> bool {
-    matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable)
-}
-
 async fn try_take(
     session: Session,
     connector: &Connector,
@@ -88,12 +85,10 @@ async fn try_take(
 ) -> Result<Taken> {
     let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}");
     let begun = |e| from_postgres("beginning the snapshot's transaction", e);
-    // To tell a table's size the server waits for whoever rewrites it, as long as our settings let it.
     session.batch_execute(&begin).await.map_err(begun)?;
-    let before = catalog::relations(&session).await?;
+    let before: Vec<Lockable> = catalog::lockables(&session).await?.into_iter().filter(|t| wants(&t.name)).collect();
     session.batch_execute(&format!("COMMIT; {begin}")).await.map_err(begun)?;
-    let lockable: Vec<&Relation> = before.iter().filter(|r| is_lockable(r) && wants(&r.name)).collect();
-    for statement in catalog::lock_statements(lockable.iter().map(|r| &r.name), false) {
+    for statement in catalog::lock_statements(before.iter().map(|table| &table.name), false) {
         if let Err(error) = session.batch_execute(&statement).await {
             return match error.code() {
                 // Dropped or renamed since we listed it, or no longer a table.
@@ -134,20 +129,19 @@ async fn try_take(
     })))
 }
 
-/// What came, went or was rewritten between the two listings, if anything.
-fn changed(before: &[Relation], after: &[Relation], wants: &impl Fn(&TableName) -> bool) -> Option<String> {
-    let key = |r: &Relation| (r.oid, r.name.clone(), r.filenode, is_lockable(r));
-    let mut known: std::collections::HashSet<_> = before.iter().map(key).collect();
-    for relation in after.iter().filter(|r| is_lockable(r) && wants(&r.name)) {
-        if !known.remove(&key(relation)) {
+/// What came, went or was rewritten since the tables that we want were listed, if anything.
+fn changed(before: &[Lockable], after: &[Relation], wants: &impl Fn(&TableName) -> bool) -> Option<String> {
+    let mut known: HashSet<&Lockable> = before.iter().collect();
+    for relation in after.iter().filter(|relation| wants(&relation.name)) {
+        let Some(table) = relation.lockable() else { continue };
+        if !known.remove(&table) {
             return Some(format!("{} was created, renamed or rewritten", relation.name));
         }
         if relation.kind == RelationKind::Table && relation.filenode != relation.filenode_now {
             return Some(format!("{} was rewritten", relation.name));
         }
     }
-    let gone = known.into_iter().find(|(_, name, _, lockable)| *lockable && wants(name));
-    gone.map(|(_, name, _, _)| format!("{name} was dropped or renamed"))
+    known.into_iter().next().map(|gone| format!("{} was dropped or renamed", gone.name))
 }
 
 /// A session that sees the snapshot.
@@ -257,14 +251,15 @@ mod tests {
     #[test]
     fn a_table_that_came_went_or_was_rewritten_is_noticed() {
         let all = |_: &TableName| true;
-        let before = [table(1, "a", 1), table(2, "b", 2)];
-        assert_eq!(changed(&before, &before, &all), None);
-        assert!(changed(&before, &before[..1], &all).unwrap().contains("public.b was dropped"));
-        assert!(changed(&before[..1], &before, &all).unwrap().contains("public.b was created"));
+        let tables = [table(1, "a", 1), table(2, "b", 2)];
+        let before: Vec<Lockable> = tables.iter().filter_map(Relation::lockable).collect();
+        assert_eq!(changed(&before, &tables, &all), None);
+        assert!(changed(&before, &tables[..1], &all).unwrap().contains("public.b was dropped"));
+        assert!(changed(&before[..1], &tables, &all).unwrap().contains("public.b was created"));
         assert!(changed(&before, &[table(1, "a", 1), table(2, "b", 3)], &all).is_some());
         let rewritten = Relation { filenode_now: 9, ..table(2, "b", 2) };
         assert!(changed(&before, &[table(1, "a", 1), rewritten], &all).unwrap().contains("rewritten"));
         let not_b = |name: &TableName| name.name != "b";
-        assert_eq!(changed(&before, &before[..1], &not_b), None);
+        assert_eq!(changed(&before[..1], &tables, &not_b), None);
     }
 }

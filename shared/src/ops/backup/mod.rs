@@ -29,7 +29,7 @@ use crate::model::{
     PackList, PackOrigin, PieceRef, Purpose, ReplicationSlot, Storage, TableName, Tier, ToolVersions, Totals,
 };
 use crate::ops::{BackupReport, BackupSummary, Event, Run};
-use crate::plan::read::{ReadPlan, Selection, Source, read_plan};
+use crate::plan::read::{ReadPlan, Selection, Source, excluded, read_plan};
 use crate::plan::selection::{Pattern, any_matches};
 use crate::plan::unread::{Comparison, Moment, ReadPolicy, comparison};
 use crate::postgres::catalog::{self, Definitions, Relation};
@@ -46,7 +46,6 @@ use guard::{guarded, unless_stopped};
 use parent::Parent;
 use pipeline::{Outcome, Work};
 use publish::publish;
-use schema::SchemaDump;
 use upload::{MetaPacks, Place, Uploader};
 
 /// How long one lock may keep us waiting: whoever holds it is changing the tables.
@@ -261,12 +260,13 @@ impl Attempt<'_> {
         let wanted = |table: &TableName| !any_matches(&self.selection.exclude, table);
         let taking = Snapshot::take(self.source, LOCK_TIMEOUT, wanted);
         let snapshot = unless_stopped(taking, self.run, "taking the snapshot").await?;
-        let definitions = catalog::definitions(&snapshot.session).await?;
         let uploads = Uploader::new(self.database.clone());
         let mut meta = MetaPacks::new(Arc::clone(self.database.current_keys()), uploads.clone());
-        let read = self.read(&snapshot, &uploads, &mut meta).await;
+        // The definitions are those of the snapshot, whenever it is asked for them.
+        let definitions = catalog::definitions(&snapshot.session);
+        let (definitions, read) = tokio::join!(definitions, self.read(&snapshot, &uploads, &mut meta));
         let (Read { mut catalogue, schema, pg_dump, rows }, control) =
-            self.require_unchanged(&definitions, read).await?;
+            self.require_unchanged(&definitions?, read).await?;
 
         self.step("publish")?;
         let (facts_of_snapshot, timeline) = (snapshot.facts.clone(), snapshot.timeline);
@@ -339,15 +339,69 @@ impl Attempt<'_> {
     }
 
     /// Everything that the backup holds of what the snapshot shows.
+    ///
+    /// All at once: while `pg_dump` asks for thousands of definitions, the catalogue is asked for what else there is, and then
+    /// the other connections read rows. The server lets `pg_dump` wait for its locks behind DDL that waits for ours, and all
+    /// three would wait for ever: as long as it runs the watch ends that, the DDL runs, and another attempt sees what it did.
     async fn read(&self, snapshot: &Snapshot, uploads: &Uploader, meta: &mut MetaPacks) -> Result<Read, Failure> {
-        let Facts { plan, mut catalogue } = self.facts(snapshot).await?;
-        self.step("rows")?;
-        let (dump, rows) = self.schema_and_rows(snapshot, &plan, uploads, meta).await?;
+        let stop = CancellationToken::new();
+        let is_dumped = AtomicBool::new(false);
+        let dumping = async {
+            let (excluded, tool) = (excluded(&snapshot.relations, &self.selection), self.options.pg_dump.as_deref());
+            let dumped = schema::dump(self.source, &snapshot.ticket, &excluded, tool, &stop).await;
+            match dumped {
+                Ok(_) => is_dumped.store(true, Ordering::Relaxed),
+                Err(_) => stop.cancel(),
+            }
+            dumped
+        };
+        let reading = async {
+            let read = self.facts_and_rows(snapshot, uploads, meta, &stop).await;
+            if read.is_err() {
+                stop.cancel();
+            }
+            read
+        };
+        let both = async {
+            match tokio::join!(dumping, reading) {
+                (Ok(dump), Ok(read)) => Ok((dump, read)),
+                // Who was stopped by the other has nothing to say.
+                (Err(error), Err(stopped)) if stopped.kind() == ErrorKind::OutOfTime => Err(error),
+                (_, Err(error)) | (Err(error), _) => Err(error),
+            }
+        };
+        let blocked_ddl = || match is_dumped.load(Ordering::Relaxed) {
+            true => self.options.blocked_ddl,
+            false => BlockedDdl::Yield,
+        };
+        let read = guarded(both, &stop, self.source, &snapshot.session, &blocked_ddl, self.run).await;
+        let (dump, (mut catalogue, rows)) = read.map_err(|error| match error.kind() {
+            ErrorKind::Conflict if !is_dumped.load(Ordering::Relaxed) => Failure::ChangedUnderUs(error),
+            _ => Failure::Final(error),
+        })?;
         catalogue.schema_entries = dump.entries;
         catalogue.skipped.extend(dump.skipped);
         let known = self.parent.as_ref().and_then(|parent| parent.schema());
         let schema = meta.add(PieceKind::Schema, dump.archive, known).await?;
         Ok(Read { catalogue, schema, pg_dump: dump.version, rows })
+    }
+
+    /// The catalogue, without what `pg_dump` knows, and the rows.
+    async fn facts_and_rows(
+        &self,
+        snapshot: &Snapshot,
+        uploads: &Uploader,
+        meta: &mut MetaPacks,
+        stop: &CancellationToken,
+    ) -> Result<(Catalogue, Outcome)> {
+        let Facts { plan, catalogue } = self.facts(snapshot).await?;
+        self.step("rows")?;
+        let (total_bytes, tables) = (plan.heap_bytes(), plan.tables.len() as u64);
+        self.run.observer.on(&Event::Expect { total_bytes, tables });
+        let work = self.work(snapshot, &plan, stop).await?;
+        let of_rows = uploads.onto(self.options.storage.row_shelf(&self.claim.backup));
+        let rows = pipeline::run(work, &snapshot.session, &of_rows, meta).await?;
+        Ok((catalogue, rows))
     }
 
     fn step(&self, name: &'static str) -> Result<()> {
@@ -388,51 +442,6 @@ impl Attempt<'_> {
             schema_entries: 0,
         };
         Ok(Facts { plan, catalogue })
-    }
-
-    /// Both at once: while `pg_dump` asks for thousands of definitions, the other connections read rows.
-    ///
-    /// The server lets `pg_dump` wait for its locks behind DDL that waits for ours, and all three would wait for ever: as long
-    /// as it runs the watch ends that, the DDL runs, and another attempt sees what it did.
-    async fn schema_and_rows(
-        &self,
-        snapshot: &Snapshot,
-        plan: &Arc<ReadPlan>,
-        uploads: &Uploader,
-        meta: &mut MetaPacks,
-    ) -> Result<(SchemaDump, Outcome), Failure> {
-        let (total_bytes, tables) = (plan.heap_bytes(), plan.tables.len() as u64);
-        self.run.observer.on(&Event::Expect { total_bytes, tables });
-        let stop = CancellationToken::new();
-        let work = self.work(snapshot, plan, &stop).await?;
-        let of_rows = uploads.onto(self.options.storage.row_shelf(&self.claim.backup));
-        let is_dumped = AtomicBool::new(false);
-        let dumping = async {
-            let tool = self.options.pg_dump.as_deref();
-            let dumped = schema::dump(self.source, &snapshot.ticket, &plan.excluded, tool, &stop).await;
-            match dumped {
-                Ok(_) => is_dumped.store(true, Ordering::Relaxed),
-                Err(_) => stop.cancel(),
-            }
-            dumped
-        };
-        let both = async {
-            match tokio::join!(dumping, pipeline::run(work, &snapshot.session, &of_rows, meta)) {
-                (Ok(dump), Ok(rows)) => Ok((dump, rows)),
-                // Who was stopped by the other has nothing to say.
-                (Err(error), Err(stopped)) if stopped.kind() == ErrorKind::OutOfTime => Err(error),
-                (_, Err(error)) | (Err(error), _) => Err(error),
-            }
-        };
-        let blocked_ddl = || match is_dumped.load(Ordering::Relaxed) {
-            true => self.options.blocked_ddl,
-            false => BlockedDdl::Yield,
-        };
-        let read = guarded(both, &stop, self.source, &snapshot.session, &blocked_ddl, self.run).await;
-        read.map_err(|error| match error.kind() {
-            ErrorKind::Conflict if !is_dumped.load(Ordering::Relaxed) => Failure::ChangedUnderUs(error),
-            _ => Failure::Final(error),
-        })
     }
 
     /// What the rows' pipeline works with.
