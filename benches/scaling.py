@@ -55,8 +55,7 @@ class Scaling(Workbench):
         for gb in self.wanted.sizes:
             tell(f"making {gb:g} GB of rows")
             data = self._rows(data, gb)
-            self._measure(by_rows, data, data.plaintext / 1e9, f"{gb:g} GB")
-        self.server.drop("grown")
+            self._measure(by_rows, data, data.plaintext / 1e9, f"{gb:g} GB", is_last=gb == self.wanted.sizes[-1])
         for tables in self.wanted.tables:
             tell(f"making {tables:,} tables")
             self._measure(by_tables, DataSet(self.server, "tables", tables), tables, f"{tables:,} tables")
@@ -71,10 +70,13 @@ class Scaling(Workbench):
             data.grow(times)
         return data
 
-    def _measure(self, series, data, count, name):
+    def _measure(self, series, data, count, name, is_last=False):
         jobs, results = Jobs(self, data), []
         series["points"].append({"n": count, "name": name, "results": results})
         for job in JOBS:
+            if is_last and job == "restore":
+                # Its source is of no more use, and the largest: both at a time would double the disk that is needed.
+                self.server.drop(data.name)
             results.append(jobs.measure(job, self.wanted.rounds))
             tell_of(name, results[-1])
             self.keep(self.report(), markdown(self.report()))
