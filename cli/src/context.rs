@@ -31,6 +31,8 @@ pub struct Context {
     pub aws: Aws,
     /// Where `init` keeps a master key that nobody chose a place for.
     pub default_key_file: Option<PathBuf>,
+    /// What `~` stands for.
+    pub home: Option<PathBuf>,
     common: Common,
     environment: Environment,
     screen: Screen,
@@ -59,10 +61,23 @@ impl Context {
             let there = default_key_file.clone().filter(|path| path.is_file());
             config.master_key = there.map(|path| MasterKeySource::Reference(SecretReference::File(path)));
         }
+        let home = home.map(Path::to_owned);
         let has_s3_endpoint = variables.get("AWS_ENDPOINT_URL_S3").is_some_and(|url| !url.is_empty());
         let environment = Environment::from_iter(variables);
         let (aws, caller) = (Aws::from_environment(), OnceCell::new());
-        Ok(Self { config, aws, default_key_file, common, environment, screen, stdout, cancel, has_s3_endpoint, caller })
+        Ok(Self {
+            config,
+            aws,
+            default_key_file,
+            home,
+            common,
+            environment,
+            screen,
+            stdout,
+            cancel,
+            has_s3_endpoint,
+            caller,
+        })
     }
 
     /// For the text of the answer.

@@ -4,6 +4,7 @@ mod answer;
 mod args;
 mod context;
 mod human;
+mod master_key;
 mod paint;
 mod progress;
 mod screen;

@@ -1,25 +1,20 @@
 //! `lifeboat init`
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat::aws::SecretReference;
-use lifeboat::config::MasterKeySource;
 use lifeboat::model::Operation;
 use lifeboat::ops::audit::Intent;
 use lifeboat::store::require_create_only;
 use lifeboat::vault::Vault;
-use lifeboat::vault::keys::MasterKey;
-use lifeboat::{Error, ErrorKind, Result};
-use secrecy::ExposeSecret;
+use lifeboat::{ErrorKind, Result};
 use serde_json::json;
 
 use crate::answer::Answer;
 use crate::args::duration;
 use crate::context::Context;
+use crate::master_key::{Key, cannot};
 use crate::paint::Paint;
 
 /// Create a vault and, unless one is configured, its master key
@@ -77,63 +72,6 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer> {
             Err(error)
         }
     }
-}
-
-/// The master key, and where it is.
-struct Key {
-    master: MasterKey,
-    place: String,
-    /// The file that was written just now.
-    made: Option<PathBuf>,
-}
-
-impl Key {
-    /// The key that is configured, or a new one in a file: the one that is named, or the default one. A configured file
-    /// that does not exist yet is made, too.
-    async fn find_or_make(named: Option<&Path>, context: &Context) -> Result<Self> {
-        let configured = match (named, &context.config.master_key) {
-            (Some(path), _) => MasterKeySource::Reference(SecretReference::File(path.to_owned())),
-            (None, Some(source)) => source.clone(),
-            (None, None) => {
-                let path = context.default_key_file.clone().ok_or_else(|| {
-                    Error::usage("there is no home directory to keep the master key in")
-                        .hint("say --master-key-file FILE")
-                })?;
-                MasterKeySource::Reference(SecretReference::File(path))
-            }
-        };
-        match &configured {
-            MasterKeySource::Reference(SecretReference::File(path)) if !path.exists() => {
-                let master = MasterKey::random();
-                write_key(path, &master)?;
-                Ok(Self { master, place: path.display().to_string(), made: Some(path.clone()) })
-            }
-            _ => {
-                let config = lifeboat::config::Config { master_key: Some(configured.clone()), ..Default::default() };
-                let master = config.open_master_key(&context.aws).await?;
-                Ok(Self { master, place: configured.to_string(), made: None })
-            }
-        }
-    }
-}
-
-/// Durably, for the owner's eyes only, never over another file.
-fn write_key(path: &Path, master: &MasterKey) -> Result<()> {
-    let text = master.to_base64().expect("a random key is a local one");
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| cannot("create", folder, e))?;
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.expose_secret().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|e| cannot("write the master key to", path, e))
-}
-
-fn cannot(doing: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::configuration(format!("cannot {doing} {}", path.display())).because(error)
 }
 
 fn page(vault: &Vault, key: &str, made: Option<&Path>, paint: Paint) -> String {

@@ -12,7 +12,7 @@ async fn every_verb_that_does_something_is_in_the_trail() {
     let first = shell.backup(&["--tier", "daily", "--verify", "quick"]);
     let second = shell.backup(&[]);
     let copy = format!("{}_copy", database.name());
-    let deeds: [&[&str]; 13] = [
+    let deeds: [&[&str]; 14] = [
         &["verify", &first],
         &["restore", &first, "--into", &copy],
         &["hold", &first, "--reason", "case 4711"],
@@ -23,6 +23,7 @@ async fn every_verb_that_does_something_is_in_the_trail() {
         &["pull", &second, "--to", "away"],
         &["drill", &second, "--allow-source"],
         &["keys", "rotate"],
+        &["keys", "rewrap", "--new-master-key", "file:new.key"],
         // What only looks leaves no trace.
         &["cleanup", "--dry-run"],
         &["restore", &second, "--dry-run"],
@@ -110,6 +111,48 @@ async fn keys_are_listed_and_renewed() {
         .filter_map(|finding| finding["rule"].as_str())
         .collect();
     assert!(rules.contains(&"key_age"), "{rules:?}");
+}
+
+#[tokio::test]
+async fn the_master_key_is_changed_and_every_backup_opens_with_both() {
+    let database = small_database().await;
+    let mut shell = Shell::with_vault(&database).await;
+    let before = shell.backup(&[]);
+    let pasted = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let refused = shell.run(&["keys", "rewrap", "--new-master-key", pasted]).failed(2);
+    assert!(!refused.all().contains(pasted), "{refused:?}");
+    assert!(!shell.path("keys").exists());
+
+    let rewrap = ["keys", "rewrap", "--new-master-key", "file:~/keys/new.key"];
+    let said = shell.run(&rewrap).succeeded();
+    let told = said.stdout.replace(shell.path("").to_str().unwrap(), "~/");
+    insta::with_settings!({omit_expression => true}, { insta::assert_snapshot!("rewrapped", told) });
+    let again = shell.run(&[&rewrap[..], &["--json"]].concat()).succeeded().json();
+    assert_eq!((&again["wrapped"], &again["wrapped_before"]), (&0.into(), &1.into()));
+    assert_eq!(again["master_key_is_new"], false);
+
+    // The old one opens what there is and makes nothing new, and doctor says so.
+    shell.run(&["verify", &before, "--depth", "full"]).succeeded();
+    let meanwhile = shell.backup(&[]);
+    shell.run(&["keys", "rotate"]).failed(3);
+    let found = shell.run(&["doctor", "--json"]).succeeded().json();
+    let checks: Vec<&str> = found["findings"].as_array().unwrap().iter().filter_map(|f| f["check"].as_str()).collect();
+    assert!(checks.contains(&"master_key"), "{found}");
+
+    let old = shell.variables()["HOME"].clone() + "/.config/lifeboat/master.key";
+    std::fs::rename(&old, shell.path("old.key")).unwrap();
+    shell.set("LIFEBOAT_MASTER_KEY_FILE", "keys/new.key");
+    for backup in [&before, &meanwhile] {
+        shell.run(&["verify", backup, "--depth", "full"]).succeeded();
+    }
+    assert!(!shell.run(&["doctor"]).succeeded().stdout.contains("newer master key"));
+    shell.run(&["keys", "rotate"]).succeeded();
+    let after = shell.backup(&["--verify", "full"]);
+    // Nobody who still has the old one reads what came after.
+    shell.set("LIFEBOAT_MASTER_KEY_FILE", "old.key");
+    shell.run(&["verify", &before, "--depth", "full"]).succeeded();
+    shell.run(&["verify", &after, "--depth", "full"]).failed(8);
+    shell.run(&["keys", "rewrap", "--new-master-key", "file:third.key"]).failed(3);
 }
 
 /// Keys are random.

@@ -143,9 +143,22 @@ fn master_key(top: &mut Section, home: Option<&Path>) -> Result<Option<MasterKey
             Ok(Some(MasterKeySource::Reference(resolved(reference, &written, home))))
         }
         Some(source) => Ok(Some(source)),
-        None => Err(written.error("is not a reference to a key").hint(
-            "write secret:NAME, file:PATH, env:NAME or kms:ARN: the key itself never belongs in a configuration",
-        )),
+        None => Err(written.error("is not a reference to a key").hint(REFERENCES)),
+    }
+}
+
+const REFERENCES: &str =
+    "write secret:NAME, file:PATH, env:NAME or kms:ARN: the key itself never belongs in a configuration or a command";
+
+impl MasterKeySource {
+    /// A reference as it is written in a command. `home` is what `~` stands for.
+    ///
+    /// Errors: `Usage`, without repeating what may be the key itself.
+    pub fn reference(text: &str, home: Option<&Path>) -> Result<Self> {
+        match key_or_reference(text.to_owned(), home) {
+            Self::Value(_) => Err(Error::usage("this is not a reference to a master key").hint(REFERENCES)),
+            source => Ok(source),
+        }
     }
 }
 

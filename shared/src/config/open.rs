@@ -39,6 +39,18 @@ pub enum Connection {
     Variables,
 }
 
+impl MasterKeySource {
+    /// Errors: `Configuration` when there is none or it is no key; `Vault` when Secrets Manager could not be asked.
+    pub async fn open(&self, aws: &Aws) -> Result<MasterKey> {
+        let key = match self {
+            Self::Value(key) => MasterKey::from_base64(key),
+            Self::Reference(reference) => MasterKey::from_base64(&aws.secret(reference).await?),
+            Self::Kms(key) => Ok(MasterKey::Kms(aws.kms_key(key).await?)),
+        };
+        key.map_err(|error| error.context(format!("reading {self}")))
+    }
+}
+
 impl Config {
     /// Errors: `Configuration` when nobody said where the vault is, or the place makes no sense.
     pub async fn open_store(&self, aws: &Aws) -> Result<Arc<dyn ObjectStore>> {
@@ -57,12 +69,7 @@ impl Config {
                  `master_key` in lifeboat.toml; `lifeboat init` makes a key",
             )
         })?;
-        let key = match source {
-            MasterKeySource::Value(key) => MasterKey::from_base64(key),
-            MasterKeySource::Reference(reference) => MasterKey::from_base64(&aws.secret(reference).await?),
-            MasterKeySource::Kms(key) => Ok(MasterKey::Kms(aws.kms_key(key).await?)),
-        };
-        key.map_err(|error| error.context(format!("reading {source}")))
+        source.open(aws).await
     }
 
     /// Every channel that is configured. One that cannot be set up is there all the same, and says so on the others when

@@ -89,10 +89,11 @@ pub enum Operation {
     Pull,
     Push,
     RotateKey,
+    RewrapKeys,
 }
 
 impl Operation {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Init,
         Self::Backup,
         Self::Verify,
@@ -107,6 +108,7 @@ impl Operation {
         Self::Pull,
         Self::Push,
         Self::RotateKey,
+        Self::RewrapKeys,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -125,6 +127,7 @@ impl Operation {
             Self::Pull => "pull",
             Self::Push => "push",
             Self::RotateKey => "rotate_key",
+            Self::RewrapKeys => "rewrap_keys",
         }
     }
 

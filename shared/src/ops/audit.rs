@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{AuditEntry, BackupId, DatabaseName, Deed, DeedProof, DeedStatus, Depth, Hold, Operation};
 use crate::plan::audit::{AuditFilter, AuditFinding, Link, examine, unended};
 use crate::store;
-use crate::vault::{KeptDrill, StoredEntry, Vault};
+use crate::vault::{KeptDrill, Rewrapped, StoredEntry, Vault};
 
 const LISTS_AT_ONCE: usize = 16;
 
@@ -151,6 +151,12 @@ impl Told for Hold {}
 impl Told for DataKey {
     fn tell(&self, deed: &mut Deed) {
         deed.target = Some(self.key.to_string());
+    }
+}
+
+impl Told for Rewrapped {
+    fn tell(&self, deed: &mut Deed) {
+        deed.target = Some(format!("{} data keys", self.wrapped + self.wrapped_before));
     }
 }
 
@@ -405,7 +411,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_let_go_without_a_trace_and_a_restore_goes_on_without_one() {
         let rig = Rig::new().await;
-        rig.store.refuse_writes(true);
+        rig.store.allow_writes(Some(0));
         for operation in Operation::ALL {
             let done = rig.does(operation).await;
             assert_eq!(done.is_err(), operation.lets_go(), "{operation}");

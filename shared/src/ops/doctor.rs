@@ -112,6 +112,14 @@ async fn look_at_vault(
     };
     if let Some(vault) = diagnosis.keep(check, opened) {
         diagnosis.fact("vault", format!("{} opens with this master key", vault.store.location()));
+        if !vault.has_newest_master() {
+            diagnosis.find(
+                Severity::Warning,
+                "master_key",
+                "the vault has a newer master key, and this one makes no new keys any more",
+                "configure the master key that `lifeboat keys rewrap` was given last",
+            );
+        }
         look_at_folder(&Arc::new(vault), database, &mut diagnosis).await;
     }
     diagnosis

@@ -23,7 +23,8 @@ pub struct MemoryStore(Mutex<State>);
 struct State {
     objects: BTreeMap<String, Stored>,
     clock_ahead: SignedDuration,
-    refuses_writes: bool,
+    /// How many writes are still allowed; all where nobody says.
+    writes_left: Option<u64>,
 }
 
 struct Stored {
@@ -80,9 +81,9 @@ impl MemoryStore {
         locked.for_each(|(_, stored)| stored.locked_until = Some(until));
     }
 
-    /// Refuses every write from now on, or none, as a store does for whoever may only read.
-    pub fn refuse_writes(&self, refuses: bool) {
-        self.state().refuses_writes = refuses;
+    /// Takes so many writes from now on and refuses the others, as if the writer died before them; `None` takes all again.
+    pub fn allow_writes(&self, many: Option<u64>) {
+        self.state().writes_left = many;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,8 +158,10 @@ impl ObjectStore for MemoryStore {
         check_arrival(key, &body, sha256)?;
         let mut state = self.state();
         tries.check_time(key, state.now())?;
-        if state.refuses_writes {
-            return Err(Error::configuration(format!("cannot write {key}: access denied")));
+        match &mut state.writes_left {
+            Some(0) => return Err(Error::configuration(format!("cannot write {key}: access denied"))),
+            Some(left) => *left -= 1,
+            None => {}
         }
         if let Some(stored) = state.objects.get(key) {
             let equal = stored.body == body;

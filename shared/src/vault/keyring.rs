@@ -2,13 +2,17 @@
 //!
 //! Two first backups at once each add a key and go on with the one they see as newest: both keys stay in the keyring, so
 //! each can read what the other sealed.
+//!
+//! A key has several entries once it was [wrapped again](super::rewrap), all with the same key inside: the newest that opens
+//! is as good as any other.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::keys::{Keys, Place, SecretKey};
+use super::keys::{Keys, MasterKey, Place, SecretKey};
 use super::layout::Layout;
 use super::{Vault, number_of};
 use crate::error::{Error, Result};
@@ -44,6 +48,7 @@ impl Keyring {
 
 impl Vault {
     pub(super) async fn add_data_key(&self, name: &DatabaseName, layout: &Layout) -> Result<()> {
+        self.require_newest_master("a new data key")?;
         let key = KeyId::random();
         let place = Place { vault: self.id(), database: name.as_str(), key };
         let entry = KeyringEntry {
@@ -61,10 +66,11 @@ impl Vault {
     pub(super) async fn read_keyring(&self, name: &DatabaseName, layout: &Layout) -> Result<Option<Keyring>> {
         let mut opened: Vec<(Timestamp, Arc<Keys>, WrappedKey)> = Vec::new();
         let mut damaged: Option<Error> = None;
-        for key in self.newest_entries(layout).await? {
-            match self.open_entry(name, layout, &key).await {
-                Ok((keys, entry)) => opened.push((entry.created_at, Arc::new(keys), entry.wrapped_key)),
-                Err(error) if error.kind().is_transient() => return Err(error),
+        for entries in self.entries_of_keys(layout).await? {
+            match self.open_newest(name, layout, &entries, &self.master).await? {
+                Ok((data_key, entry)) => {
+                    opened.push((entry.created_at, Arc::new(Keys::derive(entry.key, &data_key)), entry.wrapped_key));
+                }
                 Err(error) => damaged = damaged.or(Some(error)),
             }
         }
@@ -84,28 +90,53 @@ impl Vault {
         }
     }
 
-    /// Of each key the entry with the highest number.
-    async fn newest_entries(&self, layout: &Layout) -> Result<impl Iterator<Item = String>> {
-        let mut newest: BTreeMap<String, (u32, String)> = BTreeMap::new();
+    /// Of each key its entries, the highest number first.
+    pub(super) async fn entries_of_keys(&self, layout: &Layout) -> Result<Vec<Vec<String>>> {
+        let mut entries: BTreeMap<String, Vec<(u32, String)>> = BTreeMap::new();
         for object in store::list_all(&*self.store, &layout.keyring()).await? {
             let Some((folder, number)) = object.key.rsplit_once('/').zip(number_of(&object.key)) else { continue };
-            let folder = folder.0.to_owned();
-            let entry = newest.entry(folder).or_insert_with(|| (number, object.key.clone()));
-            if number > entry.0 {
-                *entry = (number, object.key);
-            }
+            entries.entry(folder.0.to_owned()).or_default().push((number, object.key));
         }
-        Ok(newest.into_values().map(|(_, key)| key))
+        let newest_first = |mut entries: Vec<(u32, String)>| {
+            entries.sort_by_key(|(number, _)| Reverse(*number));
+            entries.into_iter().map(|(_, key)| key).collect()
+        };
+        Ok(entries.into_values().map(newest_first).collect())
     }
 
-    async fn open_entry(&self, name: &DatabaseName, layout: &Layout, key: &str) -> Result<(Keys, KeyringEntry)> {
+    /// The key that `master` gets out of these entries, which are one key's, and the entry that gave it. The inner error is the
+    /// newest entry's.
+    pub(super) async fn open_newest(
+        &self,
+        name: &DatabaseName,
+        layout: &Layout,
+        entries: &[String],
+        master: &MasterKey,
+    ) -> Result<Result<(SecretKey, KeyringEntry)>> {
+        let mut refused: Option<Error> = None;
+        for key in entries {
+            match self.open_entry(name, layout, key, master).await {
+                Ok(opened) => return Ok(Ok(opened)),
+                Err(error) if error.kind().is_transient() => return Err(error),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Ok(Err(refused.unwrap_or_else(|| Error::bug("a key without entries"))))
+    }
+
+    async fn open_entry(
+        &self,
+        name: &DatabaseName,
+        layout: &Layout,
+        key: &str,
+        master: &MasterKey,
+    ) -> Result<(SecretKey, KeyringEntry)> {
         let entry: KeyringEntry = self.read(&self.keys, "key", key).await?;
         let in_place = number_of(key).is_some_and(|number| layout.keyring_entry(entry.key, number) == key);
         if entry.vault != self.id() || entry.database != *name || !in_place {
             return Err(Error::verification(format!("{key} belongs to another vault, database or key")));
         }
-        let place = Place { vault: self.id(), database: name.as_str(), key: entry.key };
-        let data_key = self.master.unwrap(&entry.wrapped_key, place).await?;
-        Ok((Keys::derive(entry.key, &data_key), entry))
+        let data_key = master.unwrap(&entry.wrapped_key, entry.place()).await?;
+        Ok((data_key, entry))
     }
 }

@@ -86,6 +86,18 @@ impl Place<'_> {
         }
     }
 
+    /// What to do when a master key does not open it.
+    fn its_master_key(&self) -> &'static str {
+        match self.database {
+            "" => {
+                "use the master key that `lifeboat init` made for this vault, or the one that `lifeboat keys rewrap` was given since"
+            }
+            _ => {
+                "if the master key was changed lately, run `lifeboat keys rewrap` once more with the one before: this key was made meanwhile"
+            }
+        }
+    }
+
     fn associated_data(&self) -> Vec<u8> {
         format!("lifeboat/1/wrap|{}|{}|{}", self.vault, self.database, self.key).into_bytes()
     }
@@ -160,7 +172,7 @@ impl MasterKey {
             (Self::Local(master), WrappedKey::Master { sealed }) => {
                 unwrap_locally(master, sealed, place).ok_or_else(|| {
                     Error::configuration(format!("this master key does not open {}", place.describe()))
-                        .hint("use the master key that `lifeboat init` made for this vault")
+                        .hint(place.its_master_key())
                 })
             }
             (Self::Kms(key), WrappedKey::Kms { sealed, .. }) => {
@@ -177,7 +189,7 @@ impl MasterKey {
                 "{} opens with a master key of its own, not with KMS",
                 place.describe()
             ))
-            .hint("use the master key that `lifeboat init` made for this vault")),
+            .hint(place.its_master_key())),
         }
     }
 }

@@ -26,6 +26,7 @@ mod pieces;
 mod pool;
 mod record;
 mod replica;
+mod rewrap;
 mod tombstone;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use alerts::LastAlert;
 pub use audit::StoredEntry;
 pub use database::DatabaseVault;
 pub use drills::{KeptDrill, RecordProof};
+pub use rewrap::Rewrapped;
 pub use tombstone::{FoundTombstone, Motive, TombstoneState};
 
 /// The newest format this engine reads and writes.
@@ -62,6 +64,8 @@ pub struct Vault {
     pub store: Arc<dyn ObjectStore>,
     pub format: VaultFormat,
     master: MasterKey,
+    /// Whether `master` is the one by which the keys were wrapped last.
+    has_newest_master: bool,
     keys: Keys,
 }
 
@@ -101,7 +105,7 @@ impl Vault {
             wrapped_key,
         };
         let keys = Keys::derive(key, &data_key);
-        let vault = Self { store: Arc::clone(&store), format, master, keys };
+        let vault = Self { store: Arc::clone(&store), format, master, has_newest_master: true, keys };
         match vault.write(&vault.keys, "format", &layout::format(1), &vault.format, Tries::Many).await? {
             Put::Created => Ok(vault),
             Put::Exists => Err(taken()),
@@ -115,10 +119,16 @@ impl Vault {
             return Err(Error::not_found(format!("there is no vault at {}", store.location()))
                 .hint("`lifeboat init` makes one"));
         };
-        let keys = first_keys(&*store, &master, &formats).await?;
+        let OwnKey { keys, of, .. } = first_key(&*store, &master, &formats).await?;
         let format: VaultFormat = Unverified::parse(newest, &store.get(newest).await?)?.verify(&keys, "format")?;
         record::refuse_newer("the vault", format.version, &format.features)?;
-        Ok(Self { store, format, master, keys })
+        let has_newest_master = of == newest || rewrap::opens(&master, &format).await?;
+        if !has_newest_master {
+            tracing::warn!(
+                "the vault has a newer master key than this one, which still opens it: configure the new one"
+            );
+        }
+        Ok(Self { store, format, master, has_newest_master, keys })
     }
 
     pub fn id(&self) -> VaultId {
@@ -279,13 +289,21 @@ fn numbered_pair(file: &str, second: &str) -> Option<(u32, bool)> {
     }
 }
 
-/// The vault's own key, from the oldest format record that the master key opens: whoever may use a KMS key to wrap, and may
-/// write to the store, could add a record with a key of his own, but not one before those that are there.
-async fn first_keys(store: &dyn ObjectStore, master: &MasterKey, formats: &[String]) -> Result<Keys> {
+/// The vault's own key.
+struct OwnKey<'a> {
+    data_key: SecretKey,
+    keys: Keys,
+    /// The format record that gave it.
+    of: &'a String,
+}
+
+/// From the oldest format record that the master key opens: whoever may use a KMS key to wrap, and may write to the store,
+/// could add a record with a key of his own, but not one before those that are there.
+async fn first_key<'a>(store: &dyn ObjectStore, master: &MasterKey, formats: &'a [String]) -> Result<OwnKey<'a>> {
     let mut refused = Error::bug("there are no format records");
-    for key in formats {
-        match opened_keys(store, master, key).await {
-            Ok(keys) => return Ok(keys),
+    for of in formats {
+        match own_key(store, master, of).await {
+            Ok(key) => return Ok(key),
             Err(error) if error.kind().is_transient() => return Err(error),
             Err(error) => refused = error,
         }
@@ -293,14 +311,14 @@ async fn first_keys(store: &dyn ObjectStore, master: &MasterKey, formats: &[Stri
     Err(refused)
 }
 
-async fn opened_keys(store: &dyn ObjectStore, master: &MasterKey, key: &str) -> Result<Keys> {
-    let bytes = store.get(key).await?;
-    let unverified = Unverified::parse(key, &bytes)?;
+async fn own_key<'a>(store: &dyn ObjectStore, master: &MasterKey, of: &'a String) -> Result<OwnKey<'a>> {
+    let bytes = store.get(of).await?;
+    let unverified = Unverified::parse(of, &bytes)?;
     let format: VaultFormat = unverified.content("format")?;
-    let place = Place { vault: format.vault, database: "", key: format.key };
-    let keys = Keys::derive(format.key, &master.unwrap(&format.wrapped_key, place).await?);
+    let data_key = master.unwrap(&format.wrapped_key, format.place()).await?;
+    let keys = Keys::derive(format.key, &data_key);
     unverified.verify::<VaultFormat>(&keys, "format")?;
-    Ok(keys)
+    Ok(OwnKey { data_key, keys, of })
 }
 
 /// The numbered records directly below `prefix`, the highest number last.

@@ -41,12 +41,12 @@ async fn database(vault: &Arc<Vault>) -> DatabaseVault {
     vault.database_or_new(&identity(vault, "7"), false).await.unwrap()
 }
 
-fn at(minute: u32) -> BackupId {
+pub(super) fn at(minute: u32) -> BackupId {
     BackupId::new(format!("2026-11-21T02:{minute:02}:00Z").parse().unwrap(), &"daily".parse().unwrap())
 }
 
 /// Publishes a backup without tables.
-async fn publish(db: &DatabaseVault, id: &BackupId) -> Manifest {
+pub(super) async fn publish(db: &DatabaseVault, id: &BackupId) -> Manifest {
     let manifest = manifest(db, id).await;
     db.publish(&manifest, Timestamp::now()).await.unwrap();
     manifest
@@ -183,32 +183,6 @@ async fn a_later_format_record_counts_only_with_the_mac_of_the_vaults_own_key() 
     let bytes = record::encode(&Keys::derive(key, &data_key), "format", "format/3.json", &planted);
     vault.store.put_new("format/3.json", bytes.into(), Tries::Many).await.unwrap();
     assert_eq!(reopened(&vault.store).await.unwrap_err().kind(), ErrorKind::Verification);
-}
-
-#[tokio::test]
-async fn a_vault_whose_keys_were_wrapped_again_opens_with_the_new_master_key() {
-    let vault = vault().await;
-    let db = database(&vault).await;
-    let id = at(1);
-    publish(&db, &id).await;
-    let new_master = MasterKey::random();
-    let (format, entry) = (layout::format(1), db.layout.keyring_entry(db.current_keys().id, 1));
-    rewrap(&vault, "format", &format, "format/2.json", "", &new_master).await;
-    rewrap(&vault, "key", &entry, &db.layout.keyring_entry(db.current_keys().id, 2), "shop", &new_master).await;
-
-    let again = Arc::new(Vault::open(Arc::clone(&vault.store), new_master).await.unwrap());
-    let manifest = again.database(&db.name).await.unwrap().manifest(&id).await.unwrap();
-    assert_eq!(manifest.id, id);
-}
-
-async fn rewrap(vault: &Vault, kind: &str, old: &str, new: &str, database: &str, new_master: &MasterKey) {
-    let mut content: serde_json::Value = vault.read(&vault.keys, kind, old).await.unwrap();
-    let key = serde_json::from_value(content["key"].clone()).unwrap();
-    let place = Place { vault: vault.id(), database, key };
-    let wrapped = serde_json::from_value(content["wrapped_key"].clone()).unwrap();
-    let data_key = vault.master.unwrap(&wrapped, place).await.unwrap();
-    content["wrapped_key"] = serde_json::to_value(new_master.wrap(&data_key, place).await.unwrap()).unwrap();
-    assert_eq!(vault.write(&vault.keys, kind, new, &content, Tries::Many).await.unwrap(), Put::Created);
 }
 
 #[tokio::test]

@@ -90,23 +90,51 @@ async fn a_key_that_is_not_there_is_a_fault_of_the_configuration() {
     assert!(error.hint_text().unwrap().contains("AWS_REGION"));
 }
 
+fn shop(vault: &Vault) -> DatabaseIdentity {
+    DatabaseIdentity {
+        vault: vault.id(),
+        database: "shop".parse().unwrap(),
+        system_identifier: "7".to_owned(),
+        database_oid: 5,
+        database_name: "shop".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_vault_moves_from_a_key_of_its_own_to_kms_and_back() {
+    let aws = aws().await;
+    let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
+    let keys = [
+        MasterKey::random(),
+        MasterKey::Kms(new_key(&aws).await),
+        MasterKey::Kms(new_key(&aws).await),
+        MasterKey::random(),
+    ];
+    let vault = Arc::new(Vault::init(Arc::clone(&store), keys[0].clone(), 72, 24).await.unwrap());
+    let made = vault.database_or_new(&shop(&vault), false).await.unwrap();
+    for pair in keys.windows(2) {
+        let newest = Vault::open(Arc::clone(&store), pair[0].clone()).await.unwrap();
+        assert_eq!(newest.rewrap(&pair[1]).await.unwrap().wrapped, 1, "{pair:?}");
+        // Each that was the master key opens the vault.
+        for key in &keys[..=keys.iter().position(|key| std::ptr::eq(key, &pair[1])).unwrap()] {
+            let again = Arc::new(Vault::open(Arc::clone(&store), key.clone()).await.unwrap());
+            assert_eq!(again.has_newest_master(), std::ptr::eq(key, &pair[1]));
+            let opened = again.database(&made.name).await.unwrap();
+            assert_eq!(opened.current_keys().id, made.current_keys().id);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_vault_of_a_kms_key_opens_with_that_key_only() {
     let aws = aws().await;
     let (key, other) = (new_key(&aws).await, new_key(&aws).await);
     let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
     let vault = Arc::new(Vault::init(Arc::clone(&store), MasterKey::Kms(key.clone()), 72, 24).await.unwrap());
-    let identity = DatabaseIdentity {
-        vault: vault.id(),
-        database: "shop".parse().unwrap(),
-        system_identifier: "7".to_owned(),
-        database_oid: 5,
-        database_name: "shop".to_owned(),
-    };
-    let made = vault.database_or_new(&identity, false).await.unwrap();
+    let made = vault.database_or_new(&shop(&vault), false).await.unwrap();
 
     let again = Arc::new(Vault::open(Arc::clone(&store), MasterKey::Kms(key)).await.unwrap());
-    let opened = again.database(&identity.database).await.unwrap();
+    let opened = again.database(&made.name).await.unwrap();
     assert_eq!(opened.current_keys().id, made.current_keys().id);
     for wrong in [MasterKey::Kms(other), MasterKey::random()] {
         let shown = format!("{wrong:?}");

@@ -239,6 +239,20 @@ async fn packs_that_a_copy_named_are_read_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_vault_is_read_with_each_of_its_master_keys() {
+    let source = Bed::get().server(17).await.create_database().await;
+    source.sql("CREATE TABLE t AS SELECT i, i::text AS note FROM generate_series(1, 100) i").await;
+    let kept = Kept::backup_of(&source).await;
+    let store = Arc::new(FolderStore::new(kept.vault()).unwrap());
+    let (old, new) = (MasterKey::from_base64(&kept.master_key.as_str().into()).unwrap(), MasterKey::random());
+    Vault::open(store, old).await.unwrap().rewrap(&new).await.unwrap();
+    compare(&source, &kept.decoded().await).await;
+    std::fs::remove_dir_all(kept.folder.path().join("out")).unwrap();
+    let changed = Kept { master_key: new.to_base64().unwrap().expose_secret().to_owned(), ..kept };
+    compare(&source, &changed.decoded().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_independent_reader_refuses_any_damaged_object_and_another_key() {
     let source = Bed::get().server(17).await.create_database().await;
     source.sql("CREATE TABLE t AS SELECT i, i::text AS note FROM generate_series(1, 100) i").await;
