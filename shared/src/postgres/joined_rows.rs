@@ -115,16 +115,14 @@ impl Joiner {
                     break;
                 }
             }
-            match room.filled().len() {
+            let read = room.filled().len();
+            if read == 0 {
                 // Whoever reads it will see that it is not whole.
-                0 => self.ready = self.filled,
-                read => {
-                    self.filled += read;
-                    self.join();
-                    continue;
-                }
+                self.ready = self.filled;
+                break;
             }
-            break;
+            self.filled += read;
+            self.join();
         }
         Poll::Ready(Ok(()))
     }
