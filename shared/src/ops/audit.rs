@@ -156,7 +156,7 @@ impl Told for DataKey {
 
 impl Told for Rewrapped {
     fn tell(&self, deed: &mut Deed) {
-        deed.target = Some(format!("{} data keys", self.wrapped + self.wrapped_before));
+        deed.target = Some(format!("data keys: {}", self.wrapped + self.wrapped_before));
     }
 }
 

@@ -139,7 +139,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::DatabaseVault;
-    use super::super::tests::{at, publish};
+    use super::super::tests::{at, identity, publish};
     use super::*;
     use crate::error::ErrorKind;
     use crate::model::{BackupId, DatabaseIdentity, KeyId};
@@ -165,13 +165,7 @@ mod tests {
     }
 
     async fn database(vault: &Arc<Vault>, name: &str) -> DatabaseVault {
-        let identity = DatabaseIdentity {
-            vault: vault.id(),
-            database: name.parse().unwrap(),
-            system_identifier: "7".to_owned(),
-            database_oid: 5,
-            database_name: name.to_owned(),
-        };
+        let identity = DatabaseIdentity { database: name.parse().unwrap(), ..identity(vault, "7") };
         vault.database_or_new(&identity, false).await.unwrap()
     }
 

@@ -27,7 +27,7 @@ async fn reopened(store: &Arc<dyn ObjectStore>) -> Result<Arc<Vault>> {
     Vault::open(Arc::clone(store), master()).await.map(Arc::new)
 }
 
-fn identity(vault: &Vault, system_identifier: &str) -> DatabaseIdentity {
+pub(super) fn identity(vault: &Vault, system_identifier: &str) -> DatabaseIdentity {
     DatabaseIdentity {
         vault: vault.id(),
         database: "shop".parse().unwrap(),
