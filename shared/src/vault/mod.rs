@@ -225,7 +225,7 @@ impl Vault {
                 if !adopt {
                     return Err(another_database(&known));
                 }
-                number_of(key).and_then(|n| n.checked_add(1)).expect("numbers count from 1")
+                number_after(key)
             }
         };
         // Whoever loses the number was raced by another backup of this name: its identity is checked next time round.
@@ -279,6 +279,11 @@ fn check_limits(grace_hours: u32, job_limit_hours: u32) -> Result<()> {
 fn number_of(key: &str) -> Option<u32> {
     let text = key.rsplit('/').next()?.strip_suffix(".json")?;
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
+/// The number after that of the last record, which has one.
+fn number_after(last: &str) -> u32 {
+    number_of(last).and_then(|number| number.checked_add(1)).expect("numbered, and not four billion times")
 }
 
 /// `7.json` → 7 and no, `7‹second›` → 7 and yes: of two records with one number the name of the second ends so.

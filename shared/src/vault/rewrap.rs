@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::keys::{MasterKey, Place, SecretKey};
 use super::layout::Layout;
-use super::{Vault, first_key, layout, number_of, numbered};
+use super::{Vault, first_key, layout, number_after, numbered};
 use crate::error::{Error, Result};
 use crate::model::{KeyringEntry, VaultFormat};
 use crate::store::{Put, Tries};
@@ -62,7 +62,8 @@ impl Vault {
         if !is_newest {
             let own = first_key(&*self.store, &self.master, &formats).await?;
             let wrapped_key = new.wrap(&own.data_key, format.place()).await?;
-            self.put_wrapped("format", &layout::format(next(newest)), &VaultFormat { wrapped_key, ..format }).await?;
+            self.put_wrapped("format", &layout::format(number_after(newest)), &VaultFormat { wrapped_key, ..format })
+                .await?;
         }
         // The round that finds every key to open with the new master key is the proof. Before the format record was written
         // a first backup may have made a key that the round before did not see.
@@ -88,7 +89,7 @@ impl Vault {
                 }
                 match self.open_newest(&name, &layout, &entries, &self.master).await? {
                     Ok((data_key, entry)) => {
-                        found.push((layout.keyring_entry(entry.key, next(&entries[0])), data_key, entry));
+                        found.push((layout.keyring_entry(entry.key, number_after(&entries[0])), data_key, entry));
                     }
                     Err(error) => done.unreadable.push(error.message()),
                 }
@@ -127,11 +128,6 @@ impl Vault {
 fn older_master(consequence: &str) -> Error {
     Error::configuration(format!("the vault has a newer master key than the one that is configured, and {consequence}"))
         .hint("configure the master key that `lifeboat keys rewrap` was given last")
-}
-
-/// The number after that of the last record, which has one.
-fn next(last: &str) -> u32 {
-    number_of(last).and_then(|number| number.checked_add(1)).expect("numbered, and not four billion times")
 }
 
 #[cfg(test)]
