@@ -11,7 +11,7 @@ import sys
 sys.dont_write_bytecode = True
 
 from jobs import JOBS  # noqa: E402
-from ranges import CHANGES, range_size  # noqa: E402
+from ranges import CHANGES, size_of  # noqa: E402
 from results import given, parser, picture_of  # noqa: E402
 from svg import COLOURS, GREY, Axis, Panel, Picture  # noqa: E402
 
@@ -117,19 +117,20 @@ def _per(series):
 
 
 def new_bytes(report):
-    """What is stored anew by the size of a range: a line for what is computed, dots for what was measured."""
+    """What is stored anew by the size of a piece: a line for what is computed, dots for what was measured."""
     computed = {change["change"]: [(one["range_blocks"], one["share"]) for one in change["computed"]] for change in report["changes"]}
     measured = {
-        change["change"]: [(one["range_blocks"], one["new_share"]) for one in change["measured"] if not one["failed"]]
+        change["change"]: [(one["chunk_blocks"], one["new_share"]) for one in change["measured"] if not one["failed"]]
         for change in report["changes"]
     }
     places = [place for points in (*computed.values(), *measured.values()) for place in points]
-    picture = Picture(700, 360, "New bytes by the size of a range")
+    picture = Picture(700, 360, "New bytes by the size of a piece")
     x = Axis([blocks for blocks, _ in places], 60, 460, is_log=True)
     y = Axis([share for _, share in places], 300, 50, is_log=True)
     panel = Panel(picture, "stored anew, of the first backup; lines are computed, dots measured", x, y)
     panel.rows(lambda share: f"{share * 100:g} %")
-    panel.columns(sorted({blocks for blocks, _ in places}), range_size, "size of a range in the table")
+    sizes = sorted({blocks for points in computed.values() for blocks, _ in points})
+    panel.columns(sizes, size_of, "size of a piece in the table")
     for colour, change in zip(COLOURS, computed):
         panel.curve(computed[change], colour)
         panel.dots(measured[change], colour)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""ranges.py [OPTION]…: how much a backup stores anew after a change, by the size of the ranges of heap blocks that it cuts tables into.
+"""ranges.py [OPTION]…: how much a backup stores anew after a change, by the size of the pieces that it cuts tables into.
 
-A range in which a row changed is stored anew as a whole. So for any size it can be computed from the blocks that a change has
-touched: that is the share of the rows, in bytes, that lie in such ranges. And it is measured with the sizes that there are programs
-for: how much the vault grew by, as a share of the first backup. The two differ where changed rows compress otherwise than the rest.
+A piece in which a row changed is stored anew as a whole. Were pieces so many heap blocks each, that could be computed from the blocks
+that a change has touched: it is the share of the rows, in bytes, that lie in such pieces. That is done for some sizes. And it is measured
+how much a vault grows by, as a share of the first backup. Lifeboat reads ranges of heap blocks and stores them in chunks that the
+rows cut, several to a range: both sizes are told, the latter as what a chunk takes of the heap on average.
 
 Prints tables. Ends with 1 when a backup failed.
 
@@ -12,6 +13,7 @@ Prints tables. Ends with 1 when a backup failed.
 """
 
 import copy
+import json
 import re
 import sys
 from pathlib import Path
@@ -35,7 +37,7 @@ CHANGES = {
 ROWS_BY_BLOCK = """
 SELECT (ctid::text::point)[0]::bigint, sum(pg_column_size(t)), sum(hash_record_extended(t, 0)::numeric) FROM ONLY {} t GROUP BY 1
 """
-MEASURED = ("change", "range", "first backup, MB", "new MB", "share", "new objects", "s", "client CPU s", "server CPU s")
+MEASURED = ("change", "range", "chunk", "first backup, MB", "new MB", "share", "new objects", "s", "client CPU s", "server CPU s")
 
 
 def main():
@@ -101,7 +103,11 @@ class Ranges(Workbench):
         found["range_blocks"] = blocks
         if not found["failed"]:
             found.update(first_bytes=first["output_bytes"], new_share=found["output_bytes"] / first["output_bytes"])
+            found["chunk_blocks"] = round(self._heap_blocks() / chunks_of_newest(jobs.contenders["changed"].place), 1)
         return found
+
+    def _heap_blocks(self):
+        return sum(int(self.server.ask(f"SELECT pg_relation_size('{name}') / {BLOCK_BYTES}", "shop")) for name in SHOP_TABLES)
 
     def report(self):
         return {"machine": self.on, "quick": self.wanted.quick, "plaintext_bytes": self.shop.plaintext, "changes": self.changes}
@@ -110,6 +116,12 @@ class Ranges(Workbench):
 def own_range_blocks():
     """Of a program that was built from this checkout."""
     return int(re.search(r"RANGE_BLOCKS: u64 = (\d+)", READ_PLAN.read_text())[1])
+
+
+def chunks_of_newest(vault):
+    """Of the newest backup: its manifest is JSON, with a line behind it."""
+    newest = max(vault.rglob("manifest.json"), key=lambda path: path.parent.name)
+    return json.loads(newest.read_text().rstrip("\n").rsplit("\n", 1)[0])["content"]["totals"]["chunks"]
 
 
 def new_share(before, after, range_blocks):
@@ -134,15 +146,16 @@ def markdown(report):
 def _computed(changes):
     sizes = [one["range_blocks"] for one in changes[0]["computed"]]
     rows = [[CHANGES[change["change"]][0], *(percent(one["share"]) for one in change["computed"])] for change in changes]
-    return table(("change, by size of a range", *map(range_size, sizes)), rows)
+    return table(("change, by size of a piece", *map(size_of, sizes)), rows)
 
 
 def _measured_row(change, one):
-    first = [CHANGES[change["change"]][0], range_size(one["range_blocks"])]
+    first = [CHANGES[change["change"]][0], size_of(one["range_blocks"])]
     if one["failed"]:
         return [*first, "**failed**"]
     return [
         *first,
+        size_of(one["chunk_blocks"]),
         number(one["first_bytes"], 1e6, 1),
         number(one["output_bytes"], 1e6, 1),
         percent(one["new_share"]),
@@ -151,9 +164,9 @@ def _measured_row(change, one):
     ]
 
 
-def range_size(blocks):
-    """As it lies in the table."""
-    kib = blocks * BLOCK_BYTES // 1024
+def size_of(blocks):
+    """As they lie in the table."""
+    kib = round(blocks * BLOCK_BYTES / 1024)
     return f"{kib} KiB" if kib < 1024 else f"{kib / 1024:g} MiB"
 
 

@@ -31,7 +31,7 @@ PARTS = {
     "bench": (report.details, "Wall time of the first backup to a folder beside pg_dump's, by data set"),
     "sizes": (sizes.markdown, "Rows per second by memory size"),
     "scaling": (scaling.markdown, "Cost per GB by size, and per table by their number"),
-    "ranges": (ranges.markdown, "New bytes by the size of a range"),
+    "ranges": (ranges.markdown, "New bytes by the size of a piece"),
 }
 
 

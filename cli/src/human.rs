@@ -1,22 +1,7 @@
 //! Numbers, sizes and times as people read them.
 
 use jiff::{Timestamp, tz::TimeZone};
-
-/// `12.4 MB`, decimal units.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1000.0, 0);
-    // What would be rounded to 1000 belongs to the next unit.
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = if value < 9.95 { 1 } else { 0 };
-    format!("{value:.digits$} {}", UNITS[unit])
-}
+pub use lifeboat::spell::bytes;
 
 /// `1,234,567`
 pub fn count(number: u64) -> String {
@@ -81,23 +66,6 @@ pub fn share(part: u64, whole: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_two_or_three_digits() {
-        for (number, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (9_949, "9.9 kB"),
-            (9_950, "10 kB"),
-            (999_499, "999 kB"),
-            (999_500, "1.0 MB"),
-            (16_000_000, "16 MB"),
-            (u64::MAX, "18 EB"),
-        ] {
-            assert_eq!(bytes(number), text);
-        }
-    }
 
     #[test]
     fn numbers_are_grouped() {

@@ -10,7 +10,7 @@ use lifeboat::ops::audit::{Intent, audited};
 use lifeboat::ops::backup::{BackupOptions, backup, underway};
 use lifeboat::ops::{BackupReport, BackupSummary};
 use lifeboat::vault::Vault;
-use lifeboat::{Error, ErrorKind, Result};
+use lifeboat::{Error, ErrorKind, Result, spell};
 use lifeboat_functions::{Deployment, Invocation, Scope, Unit, serve};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -169,8 +169,11 @@ async fn make(
     let floor = selected.settings.floor;
     if !floor.is_met_by(&report.backup) {
         return Err(Error::verification(format!(
-            "the backup {id} was made, but holds {} rows and {} bytes; the floor is {} rows and {} bytes",
-            report.backup.rows, report.backup.plaintext_bytes, floor.rows, floor.plaintext_bytes
+            "the backup {id} was made, but holds {} rows and {}; the floor is {} rows and {}",
+            report.backup.rows,
+            spell::bytes(report.backup.plaintext_bytes),
+            floor.rows,
+            spell::bytes(floor.plaintext_bytes)
         ))
         .hint("is this the right database, and is something missing in it? The floor is configured for it"));
     }

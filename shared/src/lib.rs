@@ -18,6 +18,7 @@ pub mod notify;
 pub mod ops;
 pub mod plan;
 pub mod postgres;
+pub mod spell;
 pub mod store;
 pub mod telemetry;
 pub mod vault;

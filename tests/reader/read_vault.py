@@ -133,6 +133,8 @@ class Backup:
         listed = self.pack_path(manifest["pack_list"]).read_bytes()
         require(hashlib.sha256(listed).hexdigest() == manifest["pack_list"], "the pack list is damaged")
         lines = [line.split(" ") for line in listed.decode().splitlines()]
+        if lines and lines[0][0] == "attempt":
+            require(lines.pop(0) == ["attempt", manifest["attempt"]], "the pack list is another backup's")
         self.packs = {pack: int(size) for pack, size, _ in lines}
         self.archived = {pack for pack, _, origin in lines if origin == "archived"}
         self.catalogue = json.loads(self.piece("catalogue", manifest["catalogue"]))

@@ -8,13 +8,14 @@ async fn what_backups_share_is_counted_once_and_what_is_freed_is_told_before() {
     let shell = Shell::with_vault(&database).await;
     assert_eq!(shell.run(&["stats", "--json"]).succeeded().json(), serde_json::json!([]));
     let first = shell.backup(&["--tier", "daily"]);
+    database.sql("CREATE TABLE later AS SELECT 1 AS one").await;
     let second = shell.backup(&["--tier", "weekly"]);
     let stats = || shell.run(&["stats", "--json"]).succeeded().json()[0].clone();
     let number = |value: &serde_json::Value| value.as_u64().unwrap();
     let before = stats();
     assert_eq!(before["backups"][0]["id"], second.as_str());
     assert_eq!(before["backups"][1]["id"], first.as_str());
-    // The rows are the same: what each has for itself is what tells it apart.
+    // They share the rows of before; what describes them differs.
     for backup in before["backups"].as_array().unwrap() {
         assert!(number(&backup["shared_bytes"]) > 0 && number(&backup["unique_bytes"]) > 0, "{before:#}");
     }

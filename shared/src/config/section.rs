@@ -200,10 +200,15 @@ impl Section {
     }
 }
 
-/// The same complaint as a problem of the configuration, with its place.
+/// The same complaint as a problem of the configuration, with its place. It may show the value, unless that is a connection
+/// or a password in the wrong place.
 fn reworded(written: &Written, error: &Error) -> Error {
-    let reworded = written.error(format!("is wrong: {}", error.message()));
-    match error.hint_text() {
+    let is_shown = !written.text.contains("://") && !written.text.to_ascii_lowercase().contains("password");
+    let reworded = match is_shown {
+        true => written.error(format!("is wrong: {}", error.message())),
+        false => written.error("is wrong: what looks like a connection does not belong there"),
+    };
+    match error.hint_text().filter(|_| is_shown) {
         Some(hint) => reworded.hint(hint),
         None => reworded,
     }

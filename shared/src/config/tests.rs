@@ -400,6 +400,19 @@ fn the_file_is_looked_for_here_and_in_the_users_configuration() {
     assert_eq!(default_paths(None, None).len(), 1);
 }
 
+#[test]
+fn a_connection_in_the_wrong_place_is_not_shown() {
+    for connection in ["postgres://a:hunter2@b/c", "host=b Password=hunter2"] {
+        for place in
+            ["time_zone = ", "[tiers.daily]\nkeep_for = ", "[databases.shop]\nmax_rate = ", "[drill]\ntolerate = ["]
+        {
+            let end = if place.ends_with('[') { "']" } else { "'" };
+            let error = read(&format!("{place}'{connection}{end}"), &[]).err().unwrap().to_json().to_string();
+            assert!(error.contains("does not belong there") && !error.contains("hunter2"), "{place}: {error}");
+        }
+    }
+}
+
 /// Text that is often TOML, with our keys in odd places.
 fn toml_like() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![

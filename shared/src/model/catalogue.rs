@@ -101,6 +101,9 @@ pub struct TableEntry {
     pub binary_by_choice: bool,
     /// Heap blocks in one range.
     pub range_blocks: u64,
+    /// The rule by which a range's rows were cut into chunks.
+    #[serde(default)]
+    pub chunking: u32,
     #[serde(flatten)]
     pub tally: Tally,
     /// Index parts, in order of their ranges.

@@ -126,7 +126,7 @@ impl Manifest {
 
     /// Every pack that it needs: those of its list, the list itself, and the catalogue's.
     pub fn needed_packs(&self, list: &PackList) -> impl Iterator<Item = PackId> {
-        list.0.iter().map(|entry| entry.pack).chain([self.pack_list, self.catalogue.pack])
+        list.packs.iter().map(|entry| entry.pack).chain([self.pack_list, self.catalogue.pack])
     }
 
     /// Where a pack of its list is.
@@ -247,13 +247,24 @@ pub struct PackEntry {
 /// Every pack a backup needs, in order of their names. Stored unsealed, named by its SHA-256, so that existence checks and
 /// sweeps need no key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PackList(pub Vec<PackEntry>);
+pub struct PackList {
+    /// The manifest's. Backups that need the same packs would else have the same list, and the name of one that was deleted
+    /// could come back. Lists of older vaults have none: there the packs always differ.
+    pub attempt: Option<String>,
+    pub packs: Vec<PackEntry>,
+}
+
+/// What the first line of a pack list begins with.
+const ATTEMPT: &str = "attempt ";
 
 impl PackList {
-    /// A line per pack: `{sha256} {bytes} {new|earlier|archived}`.
+    /// A line `attempt {attempt}`, then one per pack: `{sha256} {bytes} {new|earlier|archived}`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut text = String::with_capacity(self.0.len() * 88);
-        for PackEntry { pack, size_bytes, origin } in &self.0 {
+        let mut text = String::with_capacity((self.packs.len() + 1) * 88);
+        if let Some(attempt) = &self.attempt {
+            text.push_str(&format!("{ATTEMPT}{attempt}\n"));
+        }
+        for PackEntry { pack, size_bytes, origin } in &self.packs {
             let origin = origin.as_str();
             text.push_str(&format!("{pack} {size_bytes} {origin}\n"));
         }
@@ -271,20 +282,25 @@ impl PackList {
             let origin = PackOrigin::ALL.into_iter().find(|known| known.as_str() == origin)?;
             Some(PackEntry { pack, size_bytes, origin })
         };
+        let mut lines = text.lines().enumerate().peekable();
+        let attempt = lines.peek().and_then(|(_, line)| line.strip_prefix(ATTEMPT)).map(str::to_owned);
+        if attempt.is_some() {
+            lines.next();
+        }
         let parse = |(n, line)| entry(line).ok_or_else(|| bad(format!("line {}", n + 1)));
-        let list = Self(text.lines().enumerate().map(parse).collect::<Result<_>>()?);
-        if list.to_bytes() != bytes || !list.0.is_sorted_by(|a, b| a.pack < b.pack) {
+        let list = Self { attempt, packs: lines.map(parse).collect::<Result<_>>()? };
+        if list.to_bytes() != bytes || !list.packs.is_sorted_by(|a, b| a.pack < b.pack) {
             return Err(bad("its lines are not as a writer makes them, in order".to_owned()));
         }
         Ok(list)
     }
 
     pub fn stored_bytes(&self) -> u64 {
-        total(self.0.iter())
+        total(self.packs.iter())
     }
 
     pub fn new_bytes(&self) -> u64 {
-        total(self.0.iter().filter(|p| p.origin.is_new()))
+        total(self.packs.iter().filter(|p| p.origin.is_new()))
     }
 
     pub fn contains(&self, pack: &PackId) -> bool {
@@ -292,8 +308,8 @@ impl PackList {
     }
 
     pub fn size_of(&self, pack: &PackId) -> Option<u64> {
-        let place = self.0.binary_search_by(|entry| entry.pack.cmp(pack)).ok()?;
-        Some(self.0[place].size_bytes)
+        let place = self.packs.binary_search_by(|entry| entry.pack.cmp(pack)).ok()?;
+        Some(self.packs[place].size_bytes)
     }
 }
 
@@ -310,9 +326,10 @@ mod tests {
     #[test]
     fn a_pack_list_with_anything_changed_is_refused_or_spelled_as_it_was_read() {
         let entry = |n, origin| PackEntry { pack: PackId([n; 32]), size_bytes: 1 << (n * 7), origin };
-        let list =
-            PackList(vec![entry(0, PackOrigin::New), entry(4, PackOrigin::Earlier), entry(9, PackOrigin::Archived)]);
-        fuzz(&[&list.to_bytes()], |bytes| {
+        let packs = vec![entry(0, PackOrigin::New), entry(4, PackOrigin::Earlier), entry(9, PackOrigin::Archived)];
+        let list = PackList { attempt: Some("5f0c".to_owned()), packs };
+        let older = PackList { attempt: None, ..list.clone() };
+        fuzz(&[&list.to_bytes(), &older.to_bytes()], |bytes| {
             let Ok(list) = PackList::from_bytes(bytes) else { return };
             assert_eq!(list.to_bytes(), bytes);
             let _ = (list.stored_bytes(), list.new_bytes());
@@ -321,17 +338,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pack_list_survives_its_stored_form(packs in prop::collection::btree_map(any::<[u8; 32]>(), (any::<u64>(), 0..3usize), 0..20)) {
-            let list = PackList(packs.into_iter()
-                .map(|(pack, (size_bytes, origin))| PackEntry { pack: PackId(pack), size_bytes, origin: PackOrigin::ALL[origin] })
-                .collect());
+        fn a_pack_list_survives_its_stored_form(
+            attempt in prop::option::of("[0-9a-f]{0,16}"),
+            packs in prop::collection::btree_map(any::<[u8; 32]>(), (any::<u64>(), 0..3usize), 0..20),
+        ) {
+            let entry = |(pack, (size_bytes, origin))| PackEntry { pack: PackId(pack), size_bytes, origin: PackOrigin::ALL[origin] };
+            let list = PackList { attempt, packs: packs.into_iter().map(entry).collect() };
             prop_assert_eq!(PackList::from_bytes(&list.to_bytes()).unwrap(), list);
         }
 
         #[test]
         fn any_changed_byte_of_a_pack_list_is_refused_or_another_list(at: prop::sample::Index, to: u8) {
             let entry = |n| PackEntry { pack: PackId([n; 32]), size_bytes: 120, origin: PackOrigin::New };
-            let list = PackList((1..4).map(entry).collect());
+            let list = PackList { attempt: Some("5f0c".to_owned()), packs: (1..4).map(entry).collect() };
             let mut bytes = list.to_bytes();
             let at = at.index(bytes.len());
             prop_assume!(bytes[at] != to);

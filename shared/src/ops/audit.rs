@@ -17,6 +17,7 @@ use super::{BackupReport, CleanupReport, Event, RestoreReport, Run, VerifyReport
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{AuditEntry, BackupId, DatabaseName, Deed, DeedProof, DeedStatus, Depth, Hold, Operation};
 use crate::plan::audit::{AuditFilter, AuditFinding, Link, examine, unended};
+use crate::spell;
 use crate::store;
 use crate::vault::{KeptDrill, Rewrapped, StoredEntry, Vault};
 
@@ -129,7 +130,7 @@ impl Told for CleanupReport {
         let gone = self.sweep.deleted_backups.iter().map(BackupId::as_str).collect::<Vec<_>>().join(", ");
         let gone = if gone.is_empty() { "none".to_owned() } else { gone };
         deed.target =
-            Some(format!("{expired} to go, deleted for good: {gone}, {} bytes freed", self.sweep.freed_bytes));
+            Some(format!("{expired} to go, deleted for good: {gone}, {} freed", spell::bytes(self.sweep.freed_bytes)));
     }
 }
 

@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
 use crate::model::{
-    BackupId, Catalogue, Cause, ClusterIdentity, Collation, DatabaseIdentity, DatabaseProperties, Depth, Hold,
-    HoldRelease, Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts, Storage,
-    Tombstone, ToolVersions, Totals, Verdict, WrappedKey,
+    BackupId, Catalogue, Cause, ClusterIdentity, Collation, DatabaseIdentity, DatabaseProperties, Depth, Encoding,
+    Hold, HoldRelease, Lsn, Manifest, PackEntry, PackId, PackList, PackOrigin, PieceRef, Purpose, SnapshotFacts,
+    Storage, TableEntry, TableKind, TableName, Tally, Tombstone, ToolVersions, Totals, Verdict, WrappedKey,
 };
 use crate::ops::{Run, Silent};
+use crate::plan::read::RANGE_BLOCKS;
+use crate::postgres::chunker::CHUNKING;
 use crate::store::memory::MemoryStore;
 use crate::vault::keys::MasterKey;
 use crate::vault::piece::{PieceKind, Sealer, content_id};
@@ -51,8 +53,10 @@ pub struct Backup {
     id: BackupId,
     at: Timestamp,
     tags: BTreeMap<String, String>,
-    packs: BTreeMap<PackId, u64>,
+    packs: BTreeMap<PackId, PackEntry>,
     storage: Storage,
+    attempt: Option<String>,
+    catalogue: Option<PieceRef>,
 }
 
 impl Backup {
@@ -64,6 +68,8 @@ impl Backup {
             tags: BTreeMap::new(),
             packs: BTreeMap::new(),
             storage: Storage::Pool,
+            attempt: Some(hex::encode(rand::random::<[u8; 8]>())),
+            catalogue: None,
         }
     }
 
@@ -88,8 +94,29 @@ impl Backup {
 
     /// Says that it needs a pack of this size.
     pub fn sized_pack(mut self, pack: PackId, size_bytes: u64) -> Self {
-        self.packs.insert(pack, size_bytes);
+        let origin = match self.storage {
+            Storage::Pool => PackOrigin::New,
+            Storage::Archive => PackOrigin::Archived,
+        };
+        self.packs.insert(pack, PackEntry { pack, size_bytes, origin });
         self
+    }
+
+    /// Says that it needs a pack of an earlier backup.
+    pub fn earlier(mut self, entry: PackEntry) -> Self {
+        self.packs.insert(entry.pack, PackEntry { origin: PackOrigin::Earlier, ..entry });
+        self
+    }
+
+    /// Refers to this catalogue instead of storing its own.
+    pub fn catalogue_of(mut self, manifest: &Manifest) -> Self {
+        self.catalogue = Some(manifest.catalogue);
+        self
+    }
+
+    /// Its pack list does not say whose it is.
+    pub fn with_anybodys_list(self) -> Self {
+        Self { attempt: None, ..self }
     }
 
     pub async fn publish(self, db: &DatabaseVault) -> BackupId {
@@ -100,13 +127,11 @@ impl Backup {
 
     /// All but the manifest.
     pub async fn store(self, db: &DatabaseVault) -> Result<Manifest> {
-        let catalogue = store_catalogue(db).await?;
-        let origin = match self.storage {
-            Storage::Pool => PackOrigin::New,
-            Storage::Archive => PackOrigin::Archived,
+        let catalogue = match self.catalogue {
+            Some(earlier) => earlier,
+            None => store_catalogue(db).await?,
         };
-        let entry = |(pack, size_bytes)| PackEntry { pack, size_bytes, origin };
-        let packs = PackList(self.packs.into_iter().map(entry).collect());
+        let packs = PackList { attempt: self.attempt.clone(), packs: self.packs.into_values().collect() };
         let totals = Totals { stored_bytes: packs.stored_bytes(), ..Totals::default() };
         let list = Bytes::from(packs.to_bytes());
         let pack_list = pack::pack_id(&list);
@@ -115,7 +140,7 @@ impl Backup {
             vault: db.vault.id(),
             database: db.name.clone(),
             id: self.id.clone(),
-            attempt: "1".to_owned(),
+            attempt: self.attempt.unwrap_or_default(),
             tier: self.id.tier(),
             tags: self.tags,
             purpose: Purpose::Backup,
@@ -187,6 +212,28 @@ fn catalogue() -> Catalogue {
         skipped: Vec::new(),
         schema: None,
         schema_entries: 0,
+    }
+}
+
+/// A table without columns or rows, in the schema `s`.
+pub fn table(name: &str) -> TableEntry {
+    TableEntry {
+        name: TableName::new("s", name),
+        kind: TableKind::Table,
+        oid: 1,
+        filenode: 1,
+        unlogged: false,
+        root: None,
+        columns: vec![],
+        generated_columns: vec![],
+        type_signature: String::new(),
+        condition: None,
+        encoding: Encoding::Text,
+        binary_by_choice: false,
+        range_blocks: RANGE_BLOCKS,
+        chunking: CHUNKING,
+        tally: Tally::default(),
+        parts: vec![],
     }
 }
 

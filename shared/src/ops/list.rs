@@ -182,7 +182,7 @@ impl Damage {
             Err(error) if is_damage(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(packs.0.iter().find_map(|entry| self.0.get(&entry.pack)).copied())
+        Ok(packs.packs.iter().find_map(|entry| self.0.get(&entry.pack)).copied())
     }
 }
 

@@ -68,7 +68,7 @@ async fn stored(db: &DatabaseVault, id: &BackupId) -> Result<Stored> {
         plaintext_bytes: manifest.totals.plaintext_bytes,
         is_complete: manifest.purpose != Purpose::Partial,
         new_bytes: manifest.totals.new_bytes,
-        packs: packs.0,
+        packs: packs.packs,
         pack_list: PackEntry {
             pack: manifest.pack_list,
             size_bytes: manifest.pack_list_bytes,

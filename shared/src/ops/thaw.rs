@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{BackupId, DatabaseName, Manifest, PackId, Storage};
 use crate::plan::cost::{ObjectSize, Prices};
 use crate::plan::thaw::{Frost, Offer, Sight, after};
+use crate::spell;
 use crate::store::{self, Thaw, ThawTier};
 use crate::vault::DatabaseVault;
 
@@ -103,14 +104,15 @@ pub async fn require_readable(db: &DatabaseVault, manifest: &Manifest) -> Result
 pub fn refusal(id: &BackupId, frost: &Frost) -> Option<Error> {
     let Frost { frozen, underway, ready_by, .. } = frost;
     if frozen.objects > 0 {
-        let what = format!("{} objects with rows of {id} ({} bytes) are frozen", frozen.objects, frozen.stored_bytes);
+        let size = spell::bytes(frozen.stored_bytes);
+        let what = format!("{} objects with rows of {id} ({size}) are frozen", frozen.objects);
         return Some(Error::confirmation(what).hint(format!(
             "`lifeboat thaw {id}` says how long thawing takes and what it costs, and asks for it with --tier"
         )));
     }
     (underway.objects > 0).then(|| {
-        let (objects, bytes) = (underway.objects, underway.stored_bytes);
-        let what = format!("{objects} objects with rows of {id} ({bytes} bytes) are being thawed");
+        let (objects, size) = (underway.objects, spell::bytes(underway.stored_bytes));
+        let what = format!("{objects} objects with rows of {id} ({size}) are being thawed");
         Error::confirmation(what).hint(match ready_by {
             Some(by) => format!("try again at {by}: by then it is over"),
             None => format!("try again later: `lifeboat thaw {id}` says how far it is"),
@@ -284,7 +286,7 @@ mod tests {
     async fn only_what_is_wanted_is_thawed() {
         let (_, db, manifest) = frozen().await;
         let packs = db.pack_list(&manifest).await.unwrap();
-        let one: HashSet<PackId> = packs.0.iter().take(1).map(|entry| entry.pack).collect();
+        let one: HashSet<PackId> = packs.packs.iter().take(1).map(|entry| entry.pack).collect();
         let request = ThawRequest::new(ThawTier::Expedited, 1).unwrap();
         assert_eq!(ask(&db, &manifest, Some(&one), request, &run()).await.unwrap(), 1);
         let whole = thaw(&db, &manifest.id, None, 1, &Prices::default(), &run()).await.unwrap().plan;

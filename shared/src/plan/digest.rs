@@ -7,7 +7,8 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
 use super::alerts::PATIENCE;
-use super::health::{DatabaseHealth, HealthFinding, Measures, State, spell};
+use super::health::{DatabaseHealth, HealthFinding, Measures, State};
+use crate::spell;
 
 /// The last digest that somebody set out to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ fn section(health: &DatabaseHealth) -> String {
 }
 
 fn facts(measures: &Measures) -> Vec<String> {
-    let ago = |seconds: u64| format!("{} ago", spell(Duration::from_secs(seconds)));
+    let ago = |seconds: u64| format!("{} ago", spell::duration(Duration::from_secs(seconds)));
     let mut facts = vec![match measures.backups {
         0 => "no backup".to_owned(),
         count => format!("{count} backups, the newest {}", ago(measures.backup_age_s)),

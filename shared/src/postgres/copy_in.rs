@@ -5,7 +5,8 @@ use futures::SinkExt;
 use tokio_postgres::{Client, CopyInSink};
 
 use super::catalog::column_list;
-use super::copy_out::{BINARY_HEADER, BINARY_TRAILER, LARGE_OBJECT_PAGE_BYTES};
+use super::chunker::{BINARY_HEADER, BINARY_TRAILER};
+use super::copy_out::LARGE_OBJECT_PAGE_BYTES;
 use super::quote::{literal, qualified};
 use crate::model::{Column, Encoding, TableName};
 

@@ -1,4 +1,4 @@
-//! Reading rows: one range of one table as COPY gives it, cut into chunks at row ends.
+//! Reading rows: one range of one table as COPY gives it, in chunks.
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -6,22 +6,15 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::catalog::column_list;
+use super::chunker::Chunker;
 use super::error::from_postgres;
 use super::quote::{literal, qualified};
 use crate::error::{Error, Result};
 use crate::model::{BlockRange, Column, Encoding, TableKind, TableName};
 use crate::plan::unread::Horizon;
 
-/// Where a chunk is cut when a range has more: at the first row end past this size.
-pub const CHUNK_BYTES: usize = 4 << 20;
-
 /// Bytes of a large object in one row of its pseudo-table.
 pub const LARGE_OBJECT_PAGE_BYTES: u64 = 1 << 20;
-
-/// What COPY's binary format begins with; an extension of the length in its last four bytes may follow.
-pub(super) const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// In the place of a row: there are no more.
-pub(super) const BINARY_TRAILER: [u8; 2] = (-1i16).to_be_bytes();
 
 /// What to read, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -196,8 +189,6 @@ impl Unread {
 }
 
 /// Reads one range; gives each chunk of whole rows to `sink`. A range without rows gives none.
-///
-/// Where chunks are cut depends on the rows alone, never on how they arrive: the same rows make the same chunks.
 pub async fn read_range(
     client: &Client,
     rows: Rows<'_>,
@@ -207,15 +198,15 @@ pub async fn read_range(
     let failed = |error| Unread::from_postgres(&format!("reading {}", rows.table), error);
     let stream = client.copy_out(&rows.statement(range)).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);
-    let mut cutter = Cutter::new(rows.format);
+    let mut chunker = Chunker::new(rows.format);
     while let Some(message) = stream.next().await {
         let message: Bytes = message.map_err(failed)?;
-        cutter.push(&message);
-        while let Some(chunk) = cutter.cut() {
+        chunker.push(&message);
+        while let Some(chunk) = chunker.cut() {
             sink(chunk).await?;
         }
     }
-    let rest = cutter.end().ok_or_else(|| Error::bug(format!("a row of {} has no end", rows.table)))?;
+    let rest = chunker.end().ok_or_else(|| Error::bug(format!("a row of {} has no end", rows.table)))?;
     if !rest.is_empty() {
         sink(rest).await?;
     }
@@ -228,80 +219,6 @@ fn is_too_long(error: &tokio_postgres::Error) -> bool {
     error.code() == &SqlState::PROGRAM_LIMIT_EXCEEDED
         || (error.code() == &SqlState::INTERNAL_ERROR
             && error.message().starts_with("invalid memory alloc request size"))
-}
-
-/// Cuts a stream of rows into chunks.
-struct Cutter {
-    format: Encoding,
-    chunk: Vec<u8>,
-    /// How far row ends were looked for. In binary that is where a row ends.
-    looked: usize,
-    /// The binary format's header is still to come.
-    wants_header: bool,
-}
-
-impl Cutter {
-    fn new(format: Encoding) -> Self {
-        Self { format, chunk: Vec::new(), looked: 0, wants_header: format == Encoding::Binary }
-    }
-
-    /// Takes what arrived. It must be [`cut`](Self::cut) until nothing comes of it any more.
-    fn push(&mut self, message: &[u8]) {
-        if self.chunk.is_empty() {
-            self.chunk.reserve(message.len().max(CHUNK_BYTES / 4));
-        }
-        self.chunk.extend_from_slice(message);
-    }
-
-    /// Gives a chunk, once there is enough for one.
-    fn cut(&mut self) -> Option<Vec<u8>> {
-        let end = match self.format {
-            Encoding::Text => self.first_line_end_past(CHUNK_BYTES),
-            Encoding::Binary => self.first_row_end_past(CHUNK_BYTES),
-        }?;
-        let mut rest = Vec::with_capacity(CHUNK_BYTES / 4);
-        rest.extend_from_slice(&self.chunk[end..]);
-        self.chunk.truncate(end);
-        self.looked = 0;
-        Some(std::mem::replace(&mut self.chunk, rest))
-    }
-
-    fn first_line_end_past(&mut self, bytes: usize) -> Option<usize> {
-        let end = self.format.row_end(&self.chunk, self.looked.max(bytes - 1));
-        self.looked = self.chunk.len();
-        end
-    }
-
-    fn first_row_end_past(&mut self, bytes: usize) -> Option<usize> {
-        if self.wants_header {
-            let header = self.chunk.first_chunk::<{ BINARY_HEADER.len() }>()?;
-            let extension: [u8; 4] = header[15..].try_into().expect("four bytes");
-            let length = BINARY_HEADER.len() + u32::from_be_bytes(extension) as usize;
-            if self.chunk.len() < length {
-                return None;
-            }
-            self.chunk.drain(..length);
-            self.wants_header = false;
-        }
-        while self.looked < bytes {
-            self.looked = self.format.row_end(&self.chunk, self.looked)?;
-        }
-        Some(self.looked)
-    }
-
-    /// What is left when the stream has ended; `None` when that is not whole rows.
-    fn end(self) -> Option<Vec<u8>> {
-        let Self { format, mut chunk, looked, wants_header } = self;
-        let ends_well = match format {
-            Encoding::Text => chunk.last().is_none_or(|last| *last == b'\n'),
-            Encoding::Binary => {
-                let ends_well = !wants_header && chunk[looked..] == BINARY_TRAILER;
-                chunk.truncate(looked);
-                ends_well
-            }
-        };
-        ends_well.then_some(chunk)
-    }
 }
 
 #[cfg(test)]
@@ -345,47 +262,5 @@ mod tests {
             by_large_object_pages: false,
         };
         insta::assert_snapshot!(rows.statement(BlockRange::WHOLE), @r#"COPY (SELECT "a", "g" FROM ONLY "s"."t") TO STDOUT WITH (FORMAT binary)"#);
-    }
-
-    /// Chunks that come of a stream that is delivered in pieces of `size`; `None` when it breaks off.
-    fn cut(format: Encoding, stream: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
-        let (mut cutter, mut chunks) = (Cutter::new(format), Vec::new());
-        for piece in stream.chunks(size) {
-            cutter.push(piece);
-            chunks.extend(std::iter::from_fn(|| cutter.cut()));
-        }
-        chunks.extend(Some(cutter.end()?).filter(|rest| !rest.is_empty()));
-        Some(chunks)
-    }
-
-    /// What is the same is found again by its bytes, so the network must not have a say in where chunks end.
-    #[test]
-    fn however_a_stream_arrives_its_chunks_end_at_the_first_row_end_past_their_size() {
-        let row = [&2i16.to_be_bytes()[..], &3i32.to_be_bytes(), b"abc", &(-1i32).to_be_bytes()].concat();
-        let rows = row.repeat(CHUNK_BYTES / row.len() * 2 + 7);
-        let stream = [BINARY_HEADER, &rows[..], &BINARY_TRAILER].concat();
-        let line = b"1\tabc\\n4\n";
-        let text = line.repeat(CHUNK_BYTES / line.len() * 2 + 7);
-        for size in [1 << 20, 8191, CHUNK_BYTES * 3] {
-            for (format, stream, rows, row_bytes) in
-                [(Encoding::Binary, &stream, &rows, row.len()), (Encoding::Text, &text, &text, line.len())]
-            {
-                let chunks = cut(format, stream, size).unwrap();
-                let sizes: Vec<usize> = chunks.iter().map(Vec::len).collect();
-                let whole = CHUNK_BYTES.next_multiple_of(row_bytes);
-                assert_eq!(sizes, [whole, whole, rows.len() - 2 * whole]);
-                assert_eq!(chunks.concat(), *rows);
-            }
-        }
-        let long = [&[b'x'; CHUNK_BYTES + 3][..], b"\n", b"short\n"].concat();
-        let chunks = cut(Encoding::Text, &long, 99_999).unwrap();
-        assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [CHUNK_BYTES + 4, 6]);
-        assert_eq!(cut(Encoding::Binary, &[&BINARY_HEADER[..], &BINARY_TRAILER].concat(), 1), Some(vec![]));
-        for broken_off in [1, 20, stream.len() - 1, stream.len() - 5] {
-            assert_eq!(cut(Encoding::Binary, &stream[..broken_off], 8191), None);
-        }
-        assert_eq!(cut(Encoding::Text, b"a\nb\n", 2), Some(vec![b"a\nb\n".to_vec()]));
-        assert_eq!(cut(Encoding::Text, b"a\nb", 2), None);
-        assert_eq!(cut(Encoding::Text, b"", 2), Some(vec![]));
     }
 }

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod catalog;
 pub mod check;
+pub mod chunker;
 pub mod connect;
 pub mod copy_in;
 pub mod copy_out;

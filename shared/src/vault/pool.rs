@@ -1,9 +1,9 @@
 //! Packs of a database, by whichever name they have.
 //!
-//! A backup's own packs are named by their SHA-256. No such name ever comes back, for every piece is sealed with a fresh nonce;
-//! so whoever decided to delete a pack may do it however late. A copy of a backup brings bytes that may have been there
-//! before, and must not bring back their name: it appends an [`EraId`], see [`crate::ops::copy`]. Readers look for
-//! the plain name first, then for the others; all have the same bytes.
+//! A backup's own packs are named by their SHA-256. No such name ever comes back, for every piece is sealed with a fresh nonce,
+//! and every pack list names its attempt; so whoever decided to delete a pack may do it however late. A copy of a backup
+//! brings bytes that may have been there before, and must not bring back their name: it appends an [`EraId`], see
+//! [`crate::ops::copy`]. Readers look for the plain name first, then for the others; all have the same bytes.
 //!
 //! Most are in the pool, where backups share them. The rows of an archived backup are on a [`Shelf`] of its own: nobody else
 //! refers to them, so the store may freeze them.

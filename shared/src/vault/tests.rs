@@ -63,7 +63,8 @@ async fn manifest(db: &DatabaseVault, id: &BackupId) -> Manifest {
     .unwrap();
     let catalogue = store_piece(db, PieceKind::Catalogue, &serde_json::to_vec(&catalogue).unwrap()).await;
     let size_bytes = catalogue.length;
-    let list = PackList(vec![PackEntry { pack: catalogue.pack, size_bytes, origin: PackOrigin::New }]).to_bytes();
+    let packs = vec![PackEntry { pack: catalogue.pack, size_bytes, origin: PackOrigin::New }];
+    let list = PackList { attempt: Some("1".to_owned()), packs }.to_bytes();
     let pack_list = pack::pack_id(&list);
     let pack_list_bytes = list.len();
     db.put_pack(pack_list, list.into()).await.unwrap();

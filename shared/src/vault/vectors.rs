@@ -112,8 +112,10 @@ fn the_index_and_the_pack_list_are_spelled_as_shown() {
     let chunk = Chunk { range: BlockRange::WHOLE, part: 0, tally, piece: Some(piece) };
     let index = IndexPart { chunks: vec![chunk] };
     assert_eq!(String::from_utf8(index.to_bytes()).unwrap(), example.text("index"));
-    let list = PackList(vec![PackEntry { pack: example.pack(), size_bytes: length, origin: PackOrigin::New }]);
-    assert_eq!(String::from_utf8(list.to_bytes()).unwrap(), format!("{}\n", example.text("pack list")));
+    let packs = vec![PackEntry { pack: example.pack(), size_bytes: length, origin: PackOrigin::New }];
+    let list = PackList { attempt: Some(example.text("attempt").to_owned()), packs };
+    let lines = format!("attempt {}\n{}\n", example.text("attempt"), example.text("pack list"));
+    assert_eq!(String::from_utf8(list.to_bytes()).unwrap(), lines);
 }
 
 #[test]

@@ -56,7 +56,7 @@ async fn an_archived_backup_shares_nothing_and_goes_as_a_whole() {
     let shelf = db.layout.shelf(&manifests[0].row_shelf());
     let on_shelf = keys(&db, &shelf).await;
     let listed = db.pack_list(&manifests[0]).await.unwrap();
-    let apart = listed.0.iter().filter(|entry| entry.origin == lifeboat::model::PackOrigin::Archived);
+    let apart = listed.packs.iter().filter(|entry| entry.origin == lifeboat::model::PackOrigin::Archived);
     assert!(!on_shelf.is_empty() && on_shelf.len() == apart.count());
 
     // Whole where it is, whole in another place, and there apart as well.

@@ -244,7 +244,7 @@ impl Places {
         for id in [&self.first, &self.second] {
             let manifest = db.manifest(id).await.unwrap();
             let list = db.pack_list(&manifest).await.unwrap();
-            needed.extend(list.0.iter().map(|entry| entry.pack.to_string()));
+            needed.extend(list.packs.iter().map(|entry| entry.pack.to_string()));
             needed.extend([manifest.pack_list.to_string(), manifest.catalogue.pack.to_string()]);
         }
         needed

@@ -134,7 +134,7 @@ async fn a_backup_that_is_damaged_fails_its_drill_and_is_known_as_bad() {
     let id = rig.backup(&source).await.backup.id;
     let db = rig.database().await;
     let manifest = db.manifest(&id).await.unwrap();
-    let pack = db.pack_list(&manifest).await.unwrap().0[0].pack;
+    let pack = db.pack_list(&manifest).await.unwrap().packs[0].pack;
     let key = db.layout.pack(&pack);
     let mut bytes = store.get(&key).await.unwrap().to_vec();
     let middle = bytes.len() / 2;

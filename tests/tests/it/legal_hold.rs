@@ -51,7 +51,7 @@ async fn held(s3: &Client, bucket: &str, db: &DatabaseVault) -> BTreeSet<String>
 
 async fn needed(db: &DatabaseVault, id: &BackupId) -> BTreeSet<String> {
     let manifest = db.manifest(id).await.unwrap();
-    let packs = db.pack_list(&manifest).await.unwrap().0.into_iter().map(|entry| entry.pack);
+    let packs = db.pack_list(&manifest).await.unwrap().packs.into_iter().map(|entry| entry.pack);
     let packs = packs.chain([manifest.pack_list, manifest.catalogue.pack]);
     packs.map(|pack| db.layout.pack(&pack)).chain([db.layout.manifest(id)]).collect()
 }

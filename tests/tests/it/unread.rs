@@ -28,10 +28,12 @@ use tokio_postgres::Client;
 use crate::connect::skipped;
 use crate::rig::Rig;
 
-/// Three ranges.
-const ROWS: &str =
-    "SELECT i AS id, i % 7 AS kind, repeat(md5(i::text), 10) AS padding FROM generate_series(1, 16000) i";
+/// Three ranges, of one chunk each: a `name` takes 64 bytes, and is written with two letters here.
+const ROWS: &str = "SELECT i AS id, i % 7 AS kind, array_fill(left(md5(i::text), 2)::name, ARRAY[4]) AS padding FROM generate_series(1, 16000) i";
 const RANGES: u64 = 3;
+/// As many ranges, of four or five chunks each.
+const LONG_ROWS: &str =
+    "SELECT i AS id, i % 7 AS kind, repeat(md5(i::text), 10) AS padding FROM generate_series(1, 16000) i";
 
 impl Rig {
     /// A backup that reads what has changed; everything in one of `all_every`.
@@ -104,6 +106,24 @@ async fn only_what_has_changed_is_read_and_everything_in_its_turn() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_of_many_chunks_is_left_unread_or_read_as_a_whole() {
+    let source = Bed::get().server(17).await.create_database().await;
+    source.sql(&format!("CREATE TABLE big AS {LONG_ROWS}")).await;
+    let rig = Rig::new().await;
+    let chunks = rig.manifest(&rig.changed(&source).await).await.totals.chunks;
+    assert!(chunks > 3 * RANGES, "{chunks}");
+    let again = rig.changed(&source).await;
+    assert_eq!((again.unread_chunks, again.backup.new_bytes), (chunks, 0));
+    let in_its_turn = rig.try_changed(&source, 2).await.unwrap();
+    assert_eq!((in_its_turn.unread_chunks, in_its_turn.backup.new_bytes), (0, 0), "every chunk is the parent's");
+    source.sql("UPDATE big SET padding = 'short' WHERE id = 1").await;
+    let moved = rig.proven(&source, "a row moved").await;
+    let totals = rig.manifest(&moved).await.totals;
+    assert!(totals.new_chunks <= 3, "the one it was in, and the last ones: {totals:?}");
+    assert!((1..chunks - 3).contains(&moved.unread_chunks), "its range and the last one are read: {totals:?}");
+}
+
 /// What happens to a table `t_NAME` between two backups: how it is made, what is done, how many of its ranges stay unread.
 type Case = (&'static str, &'static str, &'static [&'static str], u64);
 
@@ -121,13 +141,13 @@ const CASES: [Case; 21] = [
         &[
             "DELETE FROM {t} WHERE id < 500",
             "VACUUM {t}",
-            "INSERT INTO {t} SELECT 0, 0, repeat('x', 320) FROM generate_series(1, 499)",
+            "INSERT INTO {t} SELECT 0, 0, array_fill('x'::name, ARRAY[4]) FROM generate_series(1, 499)",
         ],
         RANGES - 1,
     ),
     (
         "hot",
-        "CREATE TABLE {t} (id int, kind int, padding text) WITH (fillfactor = 50); INSERT INTO {t} {rows} LIMIT 7000",
+        "CREATE TABLE {t} (id int, kind int, padding name[]) WITH (fillfactor = 50); INSERT INTO {t} {rows} LIMIT 9000",
         &["UPDATE {t} SET kind = 9 WHERE id = 1"],
         RANGES - 1,
     ),
@@ -148,7 +168,7 @@ const CASES: [Case; 21] = [
     ),
     // The last range gets shorter, then longer, than it was.
     ("cut", "CREATE TABLE {t} AS {rows}", &["DELETE FROM {t} WHERE id > 15900", "VACUUM {t}"], RANGES - 1),
-    ("cut_by_a_range", "CREATE TABLE {t} AS {rows}", &["DELETE FROM {t} WHERE id > 6000", "VACUUM {t}"], 1),
+    ("cut_by_a_range", "CREATE TABLE {t} AS {rows}", &["DELETE FROM {t} WHERE id > 7000", "VACUUM {t}"], 1),
     ("emptied", "CREATE TABLE {t} AS {rows}", &["TRUNCATE {t}"], 0),
     ("made_again", "CREATE TABLE {t} AS {rows}", &["BEGIN; TRUNCATE {t}; INSERT INTO {t} {rows}; COMMIT"], 0),
     ("rewritten", "CREATE TABLE {t} AS {rows}", &["VACUUM FULL {t}"], 0),
@@ -201,7 +221,7 @@ async fn whatever_changes_what_a_table_prints_is_noticed() {
         }
         source
             .sql(&format!(
-                "CREATE TABLE whole (id int, kind int, padding text) PARTITION BY RANGE (id);
+                "CREATE TABLE whole (id int, kind int, padding name[]) PARTITION BY RANGE (id);
                  CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (16001);
                  INSERT INTO whole {ROWS};
                  CREATE TABLE left_one AS {ROWS}; CREATE TABLE right_one AS SELECT id + 1 AS id, kind, padding FROM left_one"
@@ -314,7 +334,7 @@ async fn a_backup_in_its_turn_finds_what_the_rule_missed() {
     source
         .sql(&format!(
             "CREATE EXTENSION pg_surgery;
-             CREATE TABLE big (id int, kind int, padding text) WITH (fillfactor = 50);
+             CREATE TABLE big (id int, kind int, padding name[]) WITH (fillfactor = 50);
              INSERT INTO big {ROWS}; CREATE TABLE other AS {ROWS}"
         ))
         .await;
@@ -493,7 +513,7 @@ async fn history(server: &PrivateServer, seed: u64) -> u64 {
         .sql(&format!(
             "CREATE TYPE mood AS ENUM ('good', 'bad');
              CREATE TABLE t (id int, kind int, padding text, mood mood DEFAULT 'good') WITH (fillfactor = {fillfactor});
-             INSERT INTO t {ROWS}; CREATE INDEX t_kind ON t (kind); CREATE INDEX ON t (id)"
+             INSERT INTO t {LONG_ROWS}; CREATE INDEX t_kind ON t (kind); CREATE INDEX ON t (id)"
         ))
         .await;
     let rig = Rig::new().await;

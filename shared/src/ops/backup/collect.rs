@@ -12,6 +12,7 @@ use super::upload::{MetaPacks, Place};
 use crate::error::{Error, Result};
 use crate::model::{Chunk, Encoding, IndexPart, PackId, TableEntry, TableName, Tally};
 use crate::plan::read::{PART_RANGES, PlannedTable, ReadPlan};
+use crate::postgres::chunker::CHUNKING;
 use crate::vault::piece::PieceKind;
 
 /// Collects messages until every sender is gone.
@@ -203,6 +204,7 @@ impl<'m> Collector<'m> {
             encoding: self.encodings[number],
             binary_by_choice: table.is_binary_by_choice,
             range_blocks: table.ranges.range_blocks(),
+            chunking: CHUNKING,
             tally,
             parts: Vec::new(),
         };

@@ -277,7 +277,8 @@ impl Attempt<'_> {
         catalogue.tables = rows.tables.into_iter().map(|table| table.with_parts(&meta)).collect();
         catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
         let bytes = serde_json::to_vec(&catalogue).map_err(|e| Error::bug("the catalogue").because(e))?;
-        let place = meta.add(PieceKind::Catalogue, bytes, None).await?;
+        let known = self.parent.as_ref().and_then(|parent| parent.catalogue_piece());
+        let place = meta.add(PieceKind::Catalogue, bytes, known).await?;
         meta.flush().await?;
         let at = meta.at(place);
         let packs = self.pack_list(&catalogue, at, &rows.packs, &uploads.stored())?;
@@ -553,7 +554,8 @@ impl Attempt<'_> {
             (None, Some(size_bytes)) => Ok(PackEntry { pack, size_bytes, origin: PackOrigin::Earlier }),
             (None, None) => Err(Error::bug(format!("pack {pack} is referred to but was never stored"))),
         };
-        Ok(PackList(needed.into_iter().map(entry).collect::<Result<_>>()?))
+        let packs = needed.into_iter().map(entry).collect::<Result<_>>()?;
+        Ok(PackList { attempt: Some(self.claim.attempt.clone()), packs })
     }
 }
 

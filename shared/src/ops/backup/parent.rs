@@ -8,6 +8,7 @@ use crate::model::{
     BlockRange, Catalogue, Chunk, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, Storage,
     TableEntry, TableName, Tally,
 };
+use crate::postgres::chunker::CHUNKING;
 use crate::vault::DatabaseVault;
 
 /// Pieces by their content.
@@ -95,7 +96,7 @@ impl Parent {
     pub fn index(&self, table: &TableName, range_blocks: u64, number: u64) -> Option<PieceRef> {
         let entry = self.table(table)?;
         let at = entry.parts.get(usize::try_from(number).ok()?)?;
-        (entry.range_blocks == range_blocks && self.is_usable(at)).then_some(*at)
+        ((entry.range_blocks, entry.chunking) == (range_blocks, CHUNKING) && self.is_usable(at)).then_some(*at)
     }
 
     /// Tables that had rows too long for text: they are read in binary at once.
@@ -103,6 +104,11 @@ impl Parent {
         let is_forced = |table: &&TableEntry| table.encoding == Encoding::Binary && !table.binary_by_choice;
         let binary = self.catalogue.tables.iter().filter(is_forced);
         binary.map(|table| table.name.clone()).collect()
+    }
+
+    /// The parent's catalogue, if it may be referred to.
+    pub fn catalogue_piece(&self) -> Option<PieceRef> {
+        Some(self.manifest.catalogue).filter(|at| self.is_usable(at))
     }
 
     /// The parent's schema dump, if it may be referred to.
@@ -138,5 +144,41 @@ impl KnownRange {
     pub fn id_of(&self, part: u32) -> ContentId {
         let chunk = usize::try_from(part).ok().and_then(|part| self.chunks.get(part));
         chunk.and_then(|chunk| chunk.piece).map_or(ContentId([0; 32]), |piece| piece.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{PackEntry, PackOrigin};
+    use crate::ops::fixture;
+
+    #[tokio::test]
+    async fn only_pieces_in_whole_packs_are_referred_to_and_of_tables_that_were_cut_in_the_same_way() {
+        let piece =
+            |n| PieceRef { id: ContentId([n; 32]), pack: PackId([n; 32]), offset: 0, length: 1, plaintext_bytes: 1 };
+        let (_, database) = fixture::database("shop").await;
+        let backup = fixture::Backup::new("2026-11-21T02:00:00Z", "daily");
+        let manifest = backup.store(&database).await.unwrap();
+        let table = TableEntry { parts: vec![piece(1), piece(2)], ..fixture::table("now") };
+        let older = TableEntry { chunking: CHUNKING - 1, parts: vec![piece(1)], ..fixture::table("older") };
+        let (now, then, range_blocks) = (table.name.clone(), older.name.clone(), table.range_blocks);
+        let whole = |n| PackEntry { pack: PackId([n; 32]), size_bytes: 1, origin: PackOrigin::New };
+        let parent = Parent {
+            catalogue: Catalogue { tables: vec![table, older], ..database.catalogue(&manifest).await.unwrap() },
+            packs: PackList { attempt: None, packs: vec![whole(1), whole(2)] },
+            tables: HashMap::from([(now.clone(), 0), (then.clone(), 1)]),
+            damaged: HashSet::from([PackId([2; 32])]),
+            manifest: Manifest { catalogue: piece(1), ..manifest },
+            database,
+        };
+        assert_eq!(parent.index(&now, range_blocks, 0), Some(piece(1)));
+        assert_eq!(parent.index(&now, range_blocks, 1), None, "its pack is damaged");
+        assert_eq!(parent.index(&now, range_blocks, 2), None, "there is none");
+        assert_eq!(parent.index(&now, range_blocks / 2, 0), None, "other ranges");
+        assert_eq!(parent.index(&then, range_blocks, 0), None, "other chunks");
+        assert_eq!(parent.catalogue_piece(), Some(piece(1)));
+        let damaged = Parent { damaged: HashSet::from([PackId([1; 32])]), ..parent };
+        assert_eq!(damaged.catalogue_piece(), None);
     }
 }

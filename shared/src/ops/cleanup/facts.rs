@@ -134,7 +134,7 @@ async fn damage(
     }
     let needs = async |(id, manifest): (&BackupId, &Manifest)| {
         let Some(list) = unless_swept(db, id, db.pack_list(manifest).await).await? else { return Ok(None) };
-        let since = list.0.iter().filter_map(|entry| packs.get(&entry.pack)).min();
+        let since = list.packs.iter().filter_map(|entry| packs.get(&entry.pack)).min();
         Ok::<_, Error>(since.map(|since| (id.clone(), *since)))
     };
     let found: Vec<_> = stream::iter(manifests).map(needs).buffer_unordered(READS_AT_ONCE).try_collect().await?;

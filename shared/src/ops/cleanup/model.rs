@@ -24,7 +24,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::model::{Claim, Depth, PackEntry, PackId, Storage, Verdict};
+use crate::model::{Claim, Depth, Manifest, PackEntry, PackId, PackOrigin, Storage, Verdict};
 use crate::ops::backup::publish::publish;
 use crate::ops::copy::walk::{self, Trust};
 use crate::ops::fixture::{self, Backup};
@@ -58,6 +58,8 @@ enum Mistake {
     BringsNamesBack,
     /// A backup refers to what an archived one has for itself.
     ArchivedParent,
+    /// Backups that need the same packs have the same pack list.
+    SharesLists,
     /// A cleanup takes a backup for good that once passed, and later failed.
     TrustsFailed,
 }
@@ -265,7 +267,8 @@ fn master() -> MasterKey {
 
 const WHY: Motive<'static> = Motive { reason: "the walk", by: "somebody" };
 
-/// A backup job: refers to some of what its parent has, adds something of its own. Some are archived: theirs is theirs alone.
+/// A backup job: refers to some of what its parent has, adds something of its own; or to all of it, where nothing has changed.
+/// Some are archived: theirs is theirs alone.
 async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
     let listed_at = db.vault.now().await?;
     let candidates = match mistake {
@@ -277,23 +280,36 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
     if storage == Storage::Archive {
         backup = backup.archived();
     }
-    let mut reused: Vec<PackId> = Vec::new();
+    if mistake == Mistake::SharesLists {
+        backup = backup.with_anybodys_list();
+    }
+    let mut reused: Vec<PackEntry> = Vec::new();
+    let is_unchanged = world.happens(30);
+    let mut new_packs = world.roll(1..3);
     if let Some(parent) = world.pick_newest_first(&candidates).filter(|_| storage == Storage::Pool) {
         match packs_of_parent(&db, parent, mistake).await {
             // It was swept since it was listed, days ago: the engine passes over what it cannot read, too.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Verification) => {}
-            packs => reused = packs?,
+            parent => {
+                let (manifest, packs) = parent?;
+                reused = packs;
+                if is_unchanged && !reused.is_empty() {
+                    backup = backup.catalogue_of(&manifest);
+                    new_packs = 0;
+                }
+            }
         }
     }
     if mistake == Mistake::AsksTheStore {
         let pool = list_all(db.store(), &db.layout.pool()).await?;
-        reused.extend(pool.iter().filter_map(|object| db.layout.pack_of_key(&object.key)));
+        let packs = pool.iter().filter_map(|object| db.layout.pack_of_key(&object.key));
+        reused.extend(packs.map(|pack| PackEntry { pack, size_bytes: 1, origin: PackOrigin::Earlier }));
     }
-    reused.retain(|_| world.happens(60));
-    for pack in reused {
-        backup = backup.pack(pack);
+    reused.retain(|_| new_packs == 0 || world.happens(60));
+    for entry in reused {
+        backup = backup.earlier(entry);
     }
-    for _ in 0..world.roll(1..3) {
+    for _ in 0..new_packs {
         let bytes = Bytes::from(world.dice.lock().unwrap().random::<[u8; 24]>().to_vec());
         let id = pack::pack_id(&bytes);
         db.put_pack_as(&PackName::plain(storage.row_shelf(backup.id()), id), bytes).await?;
@@ -308,7 +324,7 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
         database: db.name.clone(),
         job: "walk".to_owned(),
         number: 1,
-        attempt: "1".to_owned(),
+        attempt: manifest.attempt.clone(),
         operation: "backup".to_owned(),
         backup: manifest.id.clone(),
         by: "somebody".to_owned(),
@@ -318,13 +334,18 @@ async fn back_up(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Resu
     publish(&db, &manifest, &claim).await
 }
 
-async fn packs_of_parent(db: &DatabaseVault, parent: &BackupId, mistake: Mistake) -> Result<Vec<PackId>> {
+/// The parent, and what of it may be referred to.
+async fn packs_of_parent(
+    db: &DatabaseVault,
+    parent: &BackupId,
+    mistake: Mistake,
+) -> Result<(Manifest, Vec<PackEntry>)> {
     let manifest = db.manifest(parent).await?;
     if manifest.storage == Storage::Archive && mistake != Mistake::ArchivedParent {
-        return Ok(Vec::new());
+        return Ok((manifest, Vec::new()));
     }
     let list = db.pack_list(&manifest).await?;
-    Ok(list.0.iter().map(|entry: &PackEntry| entry.pack).collect())
+    Ok((manifest, list.packs))
 }
 
 async fn verify(world: Arc<World>, db: DatabaseVault, mistake: Mistake) -> Result<()> {
@@ -517,7 +538,7 @@ impl Walk {
         for id in published.iter().filter(|id| !condemned.contains(*id)) {
             let manifest = db.manifest(id).await.unwrap();
             let list = db.pack_list(&manifest).await.map_err(|error| format!("{id}: {error}"))?;
-            for entry in list.0 {
+            for entry in list.packs {
                 if db.pack_head(&manifest.shelf_of(&entry), &entry.pack).await.is_err() {
                     return Err(format!("{id} lacks the pack {}", entry.pack));
                 }
@@ -645,6 +666,11 @@ fn a_copy_that_brings_names_back_is_found() {
 #[test]
 fn an_archived_parent_is_found() {
     require_found(Mistake::ArchivedParent);
+}
+
+#[test]
+fn a_pack_list_whose_name_comes_back_is_found() {
+    require_found(Mistake::SharesLists);
 }
 
 #[test]

@@ -91,7 +91,7 @@ async fn what_the_store_locks_stays_whole_until_its_time_is_over() {
     let swept = rig.clean_up(&Rig::options(9)).await.unwrap().sweep;
     assert_eq!((swept.locked, swept.deleted_backups), (vec![Waiting { backup: first.clone(), until }], vec![]));
     let manifest = rig.db.manifest(&first).await.unwrap();
-    for entry in rig.db.pack_list(&manifest).await.unwrap().0 {
+    for entry in rig.db.pack_list(&manifest).await.unwrap().packs {
         rig.store.head(&rig.db.layout.pack(&entry.pack)).await.unwrap();
     }
     rig.store.advance(SignedDuration::from_hours(30 * 24));
@@ -125,7 +125,7 @@ async fn what_no_rule_wants_is_let_go_and_after_the_grace_time_deleted_with_what
     let kept: Vec<String> = rig.objects().await.into_iter().filter(|key| !before.contains(key)).collect();
     assert_eq!(kept, [rig.db.layout.tombstone(&old, 1), rig.db.layout.tombstone_outcome(&old, 1)]);
     let manifest = rig.db.manifest(&new).await.unwrap();
-    for entry in rig.db.pack_list(&manifest).await.unwrap().0 {
+    for entry in rig.db.pack_list(&manifest).await.unwrap().packs {
         rig.store.head(&rig.db.layout.pack(&entry.pack)).await.unwrap();
     }
     assert_eq!(rig.clean_up(&keep_one).await.unwrap().sweep, SweepReport::default());

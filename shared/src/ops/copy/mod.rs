@@ -9,7 +9,7 @@
 //! The target may be in use: cleanups run in it, which may die, or sleep for days between two lines; so may copies. The sweep
 //! deletes a pack that no manifest names and that was older than the grace time G when the sweep *began*; a sweep that made up
 //! its mind may carry it out however late. For backups that is harmless, as no name of a pack ever comes back: every
-//! piece is sealed anew. A copy brings packs that may have been there before. So:
+//! piece is sealed anew, every pack list names its attempt. A copy brings packs that may have been there before. So:
 //!
 //! 1. **A time of its own.** A copy first takes a claim in the target, which says when it began, and until when it may publish:
 //!    the vault's job limit, less than G/2. It publishes by then, or not at all; what comes late is withdrawn. (Claims are no
@@ -228,7 +228,7 @@ async fn plan(
 
 /// Every pack that the backup needs, each once.
 fn needed(manifest: &Manifest, list: &PackList) -> Vec<Needed> {
-    let of_list = list.0.iter().map(|entry| Needed {
+    let of_list = list.packs.iter().map(|entry| Needed {
         shelf: manifest.shelf_of(entry),
         pack: entry.pack,
         size_bytes: Some(entry.size_bytes),

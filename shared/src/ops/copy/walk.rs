@@ -34,7 +34,7 @@ pub async fn back_up(source: &DatabaseVault, at: Timestamp, mut happens: impl Fn
             continue;
         }
         let list = source.pack_list(&manifest).await?;
-        for PackEntry { pack, size_bytes, .. } in list.0.into_iter().filter(|_| happens(25)) {
+        for PackEntry { pack, size_bytes, .. } in list.packs.into_iter().filter(|_| happens(25)) {
             backup = backup.sized_pack(pack, size_bytes);
         }
     }

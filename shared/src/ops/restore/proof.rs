@@ -285,25 +285,10 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::model::{Fingerprint, TableEntry};
+    use crate::ops::fixture;
 
     fn load(name: &str, into: &str, sum: u128) -> Load {
-        let entry = TableEntry {
-            name: TableName::new("s", name),
-            kind: TableKind::Table,
-            oid: 1,
-            filenode: 1,
-            unlogged: false,
-            root: None,
-            columns: vec![],
-            generated_columns: vec![],
-            type_signature: String::new(),
-            condition: None,
-            encoding: Encoding::Text,
-            binary_by_choice: false,
-            range_blocks: 256,
-            tally: tally(sum),
-            parts: vec![],
-        };
+        let entry = TableEntry { tally: tally(sum), ..fixture::table(name) };
         Load { entry, into: TableName::new("s", into) }
     }
 

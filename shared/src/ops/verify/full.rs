@@ -185,7 +185,7 @@ async fn rows(
     let (total_bytes, tables) = (packs.stored_bytes(), catalogue.tables.len() as u64);
     run.observer.on(&Event::Expect { total_bytes, tables });
     let keys = database.keys(manifest.key).await?;
-    let work = packs.0.iter().map(|entry| {
+    let work = packs.packs.iter().map(|entry| {
         let pieces = expected.remove(&entry.pack).unwrap_or_default();
         (manifest.shelf_of(entry), entry.pack, pieces)
     });
@@ -198,7 +198,7 @@ async fn rows(
         let verdict = verdict?;
         gathered.insert(verdict.pack, verdict);
     }
-    for entry in &packs.0 {
+    for entry in &packs.packs {
         let verdict = &gathered[&entry.pack];
         if let Some(damage) = &verdict.damage {
             let hit = name_tables(catalogue, &verdict.lost);
@@ -281,31 +281,14 @@ fn is_good(opener: &mut Opener<'_>, bytes: &Bytes, expected: &Expected) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TableKind;
+    use crate::ops::fixture;
 
     fn chunk(first: u64, end: Option<u64>, part: u32) -> Chunk {
         Chunk { range: BlockRange { first, end }, part, tally: Tally::default(), piece: None }
     }
 
     fn problems(chunks: &[Chunk]) -> Vec<String> {
-        let table = TableEntry {
-            name: TableName::new("s", "t"),
-            kind: TableKind::Table,
-            oid: 1,
-            filenode: 1,
-            unlogged: false,
-            root: None,
-            columns: vec![],
-            generated_columns: vec![],
-            type_signature: String::new(),
-            condition: None,
-            encoding: Encoding::Text,
-            binary_by_choice: false,
-            range_blocks: 256,
-            tally: Tally::default(),
-            parts: vec![],
-        };
-        problems_of(&table, &[IndexPart { chunks: chunks.to_vec() }])
+        problems_of(&fixture::table("t"), &[IndexPart { chunks: chunks.to_vec() }])
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub async fn look(
             there.entry((name.shelf, name.pack)).or_default().push(object.size_bytes);
         }
     }
-    for entry in &packs.0 {
+    for entry in &packs.packs {
         let (shelf, size_bytes) = (manifest.shelf_of(entry), entry.size_bytes);
         let place = database.pack_place(&shelf, &entry.pack);
         let found = there.get(&(shelf, entry.pack)).map_or(&[][..], Vec::as_slice);
@@ -45,7 +45,7 @@ pub async fn look(
         findings.add(place, problem, Some(entry.pack));
     }
     let bad = findings.packs();
-    let new = packs.0.iter().filter(|entry| entry.origin.is_new() && !bad.contains(&entry.pack));
+    let new = packs.packs.iter().filter(|entry| entry.origin.is_new() && !bad.contains(&entry.pack));
     let checksums: Vec<(&PackEntry, Option<[u8; 32]>)> = stream::iter(new)
         .map(async |entry| {
             run.check("comparing checksums")?;

@@ -21,7 +21,6 @@ use crate::model::{BackupId, DatabaseName, Depth, ReplicationSlot, Severity, Tab
 
 pub use open_metrics::open_metrics;
 pub use policy::{HealthPolicy, Limits, TierHealth};
-pub(super) use rules::spell;
 
 /// What the vault shows of one database.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use super::policy::Limits;
 use super::server::{end_of_life, major_in};
 use super::{BackupFacts, BackupProof, DatabaseFacts, HealthFinding, HealthPolicy, JobState, Measures, Rule, WINDOW};
 use crate::model::{ReplicationSlot, Severity, Tier};
+use crate::spell;
 
 /// So many backups make a median worth comparing with.
 const USUAL: usize = 5;
@@ -126,17 +127,6 @@ impl<T: PartialOrd> Limits<T> {
     }
 }
 
-/// `26 hours`, `9 days`, `40 minutes`
-pub fn spell(duration: Duration) -> String {
-    let minutes = duration.as_secs() / 60;
-    let (number, unit) = match minutes {
-        0..120 => (minutes, "minute"),
-        120..2880 => (minutes / 60, "hour"),
-        _ => (minutes / 1440, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-}
-
 struct Look<'a> {
     facts: &'a DatabaseFacts,
     policy: &'a HealthPolicy,
@@ -180,8 +170,8 @@ impl Look<'_> {
         let age = self.age(newest.map_or(self.facts.since, |backup| backup.at));
         let Some(severity) = self.policy.backup_age.broken_by(&age) else { return Vec::new() };
         let problem = match newest {
-            Some(_) => format!("the newest backup is {} old", spell(age)),
-            None => format!("there is no backup, {} after the vault was made", spell(age)),
+            Some(_) => format!("the newest backup is {} old", spell::duration(age)),
+            None => format!("there is no backup, {} after the vault was made", spell::duration(age)),
         };
         let advice = "look why the last backups failed (alerts, logs), then make one: `lifeboat backup`";
         let facts = json!({"age_s": age.as_secs(), "limit_s": self.policy.backup_age.warning.as_secs()});
@@ -195,8 +185,12 @@ impl Look<'_> {
             let age = self.age(newest.map_or(self.facts.since, |backup| backup.at));
             let severity = Limits { warning: max_age, critical: max_age * 2 }.broken_by(&age)?;
             let problem = match newest {
-                Some(_) => format!("the newest {tier} backup is {} old; {} are expected", spell(age), spell(max_age)),
-                None => format!("there is no {tier} backup; one is expected every {}", spell(max_age)),
+                Some(_) => format!(
+                    "the newest {tier} backup is {} old; {} are expected",
+                    spell::duration(age),
+                    spell::duration(max_age)
+                ),
+                None => format!("there is no {tier} backup; one is expected every {}", spell::duration(max_age)),
             };
             let advice = "is its schedule there, and on? Look at the scheduler, then at the logs of its last runs";
             let facts = json!({"tier": tier, "age_s": age.as_secs(), "limit_s": max_age.as_secs()});
@@ -214,13 +208,13 @@ impl Look<'_> {
         let facts = json!({"age_s": age.as_secs(), "limit_s": self.policy.verified_age.warning.as_secs()});
         let found = match verified {
             Some(_) => {
-                let problem = format!("the newest backup that was verified is {} old", spell(age));
+                let problem = format!("the newest backup that was verified is {} old", spell::duration(age));
                 let advice = "verify one (`lifeboat verify latest`), and see why it does not happen by itself: `after_backup`, or \
                               the bucket's events";
                 finding(Rule::VerifiedAge, severity, problem, advice)
             }
             None => {
-                let problem = format!("no backup was ever verified; the oldest is {} old", spell(age));
+                let problem = format!("no backup was ever verified; the oldest is {} old", spell::duration(age));
                 let advice = "verify one (`lifeboat verify latest`), then have it done after each backup: `[verify] after_backup`, or \
                               the stack's validate function";
                 finding(Rule::NeverVerified, severity, problem, advice)
@@ -234,8 +228,10 @@ impl Look<'_> {
         let age = self.age(self.facts.last_restored_at.unwrap_or(oldest.at));
         let Some(severity) = self.policy.restore_age.broken_by(&age) else { return Vec::new() };
         let problem = match self.facts.last_restored_at {
-            Some(_) => format!("the last restore of a backup that was compared row for row is {} ago", spell(age)),
-            None => format!("no backup was ever restored and compared, in {}", spell(age)),
+            Some(_) => {
+                format!("the last restore of a backup that was compared row for row is {} ago", spell::duration(age))
+            }
+            None => format!("no backup was ever restored and compared, in {}", spell::duration(age)),
         };
         let advice = "restore one into a scratch database: `lifeboat verify latest --depth restore`, weekly; in AWS the stack's drill";
         let facts = json!({"age_s": age.as_secs(), "limit_s": self.policy.restore_age.warning.as_secs()});
@@ -260,8 +256,10 @@ impl Look<'_> {
     fn lost_job(&self) -> Vec<HealthFinding> {
         let newest = self.facts.jobs.iter().max_by_key(|job| job.begun_at);
         let Some(job) = newest.filter(|job| job.state == JobState::Lost) else { return Vec::new() };
-        let problem =
-            format!("the last backup job, begun {} ago, ended without a backup", spell(self.age(job.begun_at)));
+        let problem = format!(
+            "the last backup job, begun {} ago, ended without a backup",
+            spell::duration(self.age(job.begun_at))
+        );
         let advice = "its log says why, if it was not killed: out of memory, out of time, a machine that went away";
         let facts = json!({"begun_at": job.begun_at});
         vec![finding(Rule::JobLost, Severity::Warning, problem, advice).with(facts)]
@@ -301,7 +299,9 @@ impl Look<'_> {
             false => ("more", Severity::Warning),
         };
         let problem = format!(
-            "the newest backup holds {change} % {word} than the one before it: {now} bytes of rows, {then} before"
+            "the newest backup holds {change} % {word} than the one before it: {} of rows, {} before",
+            spell::bytes(now),
+            spell::bytes(then),
         );
         let advice =
             "was that meant? `lifeboat show` of both tells which tables; `lifeboat hold` the one before until you know";
@@ -316,8 +316,10 @@ impl Look<'_> {
             return Vec::new();
         }
         let problem = format!(
-            "the newest backup holds {} rows and {} bytes; the floor is {floor_rows} rows and {floor_plaintext_bytes} bytes",
-            newest.rows, newest.plaintext_bytes
+            "the newest backup holds {} rows and {}; the floor is {floor_rows} rows and {}",
+            newest.rows,
+            spell::bytes(newest.plaintext_bytes),
+            spell::bytes(*floor_plaintext_bytes),
         );
         let advice = "is it the right database, and is something missing in it? Hold the last good backup";
         vec![finding(Rule::Floor, Severity::Critical, problem, advice)]
@@ -355,7 +357,8 @@ impl Look<'_> {
             return Vec::new();
         }
         let severity = if share >= 100 { Severity::Critical } else { Severity::Warning };
-        let problem = format!("its backups take up {share} % of the quota: {stored} of {quota} bytes");
+        let (used, all) = (spell::bytes(stored), spell::bytes(quota));
+        let problem = format!("its backups take up {share} % of the quota: {used} of {all}");
         let advice = "`lifeboat stats` tells which tier; keep fewer (docs/retention.md), or raise the quota";
         vec![
             finding(Rule::Quota, severity, problem, advice).with(json!({"stored_bytes": stored, "quota_bytes": quota})),
@@ -378,7 +381,7 @@ impl Look<'_> {
         if age <= limit {
             return Vec::new();
         }
-        let problem = format!("the key that seals new backups is {} old", spell(age));
+        let problem = format!("the key that seals new backups is {} old", spell::duration(age));
         let advice = "`lifeboat keys rotate` makes a new one; the backup after that stores every row anew";
         vec![finding(Rule::KeyAge, Severity::Warning, problem, advice).with(json!({"created_at": made}))]
     }
@@ -392,7 +395,7 @@ impl Look<'_> {
         }
         let problem = match left.is_zero() {
             true => format!("the certificate that the server showed the newest backup has ended on {}", day(until)),
-            false => format!("the server's certificate ends on {}, in {}", day(until), spell(left)),
+            false => format!("the server's certificate ends on {}, in {}", day(until), spell::duration(left)),
         };
         let advice = "have it renewed: with an ended certificate backups cannot connect any more";
         let severity = if left <= self.policy.certificate / 7 { Severity::Critical } else { Severity::Warning };
@@ -413,8 +416,10 @@ impl Look<'_> {
             } else {
                 let severity = self.policy.slot_lag_bytes.broken_by(lag_bytes)?;
                 let reader = if *is_active { "its reader is behind" } else { "nobody reads it" };
-                let problem =
-                    format!("the server keeps {lag_bytes} bytes of WAL for the replication slot {name}: {reader}");
+                let problem = format!(
+                    "the server keeps {} of WAL for the replication slot {name}: {reader}",
+                    spell::bytes(*lag_bytes)
+                );
                 let advice = "see to its reader, or drop it (`pg_drop_replication_slot`): until then its WAL fills the server's disk";
                 finding(Rule::SlotLag, severity, problem, advice)
             };

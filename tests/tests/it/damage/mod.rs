@@ -117,7 +117,7 @@ fn flipped(bytes: &[u8], at: usize, bit: u8) -> Bytes {
 async fn packs_of(database: &DatabaseVault, backup: &BackupReport) -> BTreeSet<PackId> {
     let manifest = database.manifest(&backup.backup.id).await.unwrap();
     let listed = database.pack_list(&manifest).await.unwrap();
-    listed.0.iter().map(|entry| entry.pack).chain([manifest.pack_list]).collect()
+    listed.packs.iter().map(|entry| entry.pack).chain([manifest.pack_list]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

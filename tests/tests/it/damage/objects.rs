@@ -108,7 +108,7 @@ async fn pieces(database: &DatabaseVault, id: &BackupId) -> Vec<Object> {
     let manifest = database.manifest(id).await.unwrap();
     let catalogue = database.catalogue(&manifest).await.unwrap();
     let packs = database.pack_list(&manifest).await.unwrap();
-    let is_new = |at: &PieceRef| packs.0.iter().any(|e| e.pack == at.pack && e.origin == PackOrigin::New);
+    let is_new = |at: &PieceRef| packs.packs.iter().any(|e| e.pack == at.pack && e.origin == PackOrigin::New);
     let mut pieces = vec![(Kind::Catalogue, manifest.catalogue, None), (Kind::Schema, catalogue.schema.unwrap(), None)];
     for table in &catalogue.tables {
         let (index, rows) = first_pieces(database, manifest.key, table).await;

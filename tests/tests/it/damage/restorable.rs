@@ -78,7 +78,7 @@ async fn of_a_pack_that_is_cut_what_is_left_is_restored() {
     let victim = Victim { second: third, ..victim };
     let database = victim.rig.database().await;
     let manifest = database.manifest(&victim.second.backup.id).await.unwrap();
-    let largest = database.pack_list(&manifest).await.unwrap().0.into_iter().max_by_key(|e| e.size_bytes).unwrap();
+    let largest = database.pack_list(&manifest).await.unwrap().packs.into_iter().max_by_key(|e| e.size_bytes).unwrap();
     let key = database.layout.pack(&largest.pack);
     let bytes = victim.read(&key).await;
     victim.replace(&key, Some(bytes.slice(..bytes.len() / 2))).await;

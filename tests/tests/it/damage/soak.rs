@@ -29,7 +29,7 @@ async fn needed(victim: &Victim) -> Vec<Needed> {
     let keyring = list_all(database.store(), &database.layout.keyring()).await.unwrap();
     keys.extend(keyring.into_iter().map(|object| (object.key, false)));
     let packs = database.pack_list(&manifest).await.unwrap();
-    keys.extend(packs.0.iter().map(|e| (database.layout.pack(&e.pack), e.origin == PackOrigin::Earlier)));
+    keys.extend(packs.packs.iter().map(|e| (database.layout.pack(&e.pack), e.origin == PackOrigin::Earlier)));
     let mut needed = Vec::new();
     for (key, is_earlier) in keys {
         let bytes = victim.read(&key).await;
