@@ -9,8 +9,9 @@ use super::piece::{Opener, PieceKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IndexPart, KeyId, PackId, PieceRef, Shelf};
 
-/// What lies between two pieces and is read for nothing: it costs less than a request.
-const GAP_BYTES: u64 = 128 << 10;
+/// What lies between two pieces and is read for nothing: it costs less than a request. A chunk of another table, mostly, which
+/// another session read at the same time.
+const GAP_BYTES: u64 = 256 << 10;
 /// A request asks for no more, unless one piece is larger.
 const RUN_BYTES: u64 = 16 << 20;
 /// Requests under way for one caller.
