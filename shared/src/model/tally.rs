@@ -1,6 +1,8 @@
 //! The row fingerprint: what proves that a restored table holds the rows that were read.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::iter::Sum;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -82,10 +84,10 @@ impl Tally {
     }
 }
 
-impl<'a> std::iter::Sum<&'a Tally> for Tally {
-    fn sum<I: Iterator<Item = &'a Tally>>(parts: I) -> Self {
+impl<T: Borrow<Self>> Sum<T> for Tally {
+    fn sum<I: Iterator<Item = T>>(parts: I) -> Self {
         parts.fold(Self::default(), |mut whole, part| {
-            whole.add(part);
+            whole.add(part.borrow());
             whole
         })
     }

@@ -135,6 +135,11 @@ impl Ranges {
     pub fn parts(&self) -> u64 {
         self.count().div_ceil(PART_RANGES)
     }
+
+    /// How many ranges are in index part number `part`, counted from 0.
+    pub fn count_in(&self, part: u64) -> u64 {
+        self.count().saturating_sub(part * PART_RANGES).min(PART_RANGES)
+    }
 }
 
 impl ReadPlan {

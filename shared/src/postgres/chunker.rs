@@ -6,6 +6,8 @@
 //! a change makes the chunk that it is in another one, and hardly ever those behind it. That costs the client a hash of one
 //! row in seven, and nobody else anything.
 
+use std::sync::Mutex;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::Encoding;
@@ -22,17 +24,42 @@ const MORE_BYTES: usize = 64 << 10;
 const MOST_BYTES: usize = 1 << 20;
 /// What almost every chunk fits into, with what arrived behind its end.
 const BUFFER_BYTES: usize = 768 << 10;
+/// Buffers that are kept when nobody needs them: as many as are in use at once on a machine of a few processors.
+const MOST_BUFFERS: usize = 16;
 
 /// What COPY's binary format begins with; an extension of the length in its last four bytes may follow.
 pub(super) const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// In the place of a row: there are no more.
 pub(super) const BINARY_TRAILER: [u8; 2] = (-1i16).to_be_bytes();
 
+/// Buffers that chunks were in and that others can be put into: given back to the allocator, their memory would go back to the
+/// system and come from it again.
+#[derive(Default)]
+pub struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// An empty buffer of at least [`BUFFER_BYTES`].
+    fn take(&self) -> Vec<u8> {
+        let spare = self.0.lock().expect("no panic while held").pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Keeps the buffer of a chunk that nobody needs any more, unless it is of an unusual size or there are enough.
+    pub fn give_back(&self, mut chunk: Vec<u8>) {
+        let mut spare = self.0.lock().expect("no panic while held");
+        if spare.len() < MOST_BUFFERS && (BUFFER_BYTES..=2 * BUFFER_BYTES).contains(&chunk.capacity()) {
+            chunk.clear();
+            spare.push(chunk);
+        }
+    }
+}
+
 /// Cuts a stream of rows into chunks.
 ///
 /// Where they end depends on the rows alone, never on how they arrive: the same rows make the same chunks.
-pub(super) struct Chunker {
+pub(super) struct Chunker<'b> {
     encoding: Encoding,
+    buffers: &'b Buffers,
     chunk: Vec<u8>,
     /// Where the first row begins that was not looked at.
     row: usize,
@@ -42,15 +69,16 @@ pub(super) struct Chunker {
     wants_header: bool,
 }
 
-impl Chunker {
-    pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, chunk: Vec::new(), row: 0, searched: 0, wants_header: encoding == Encoding::Binary }
+impl<'b> Chunker<'b> {
+    pub fn new(encoding: Encoding, buffers: &'b Buffers) -> Self {
+        let wants_header = encoding == Encoding::Binary;
+        Self { encoding, buffers, chunk: Vec::new(), row: 0, searched: 0, wants_header }
     }
 
     /// Takes what arrived. It must be [`cut`](Self::cut) until nothing comes of it any more.
     pub fn push(&mut self, message: &[u8]) {
         if self.chunk.capacity() == 0 {
-            self.chunk.reserve(message.len().max(BUFFER_BYTES));
+            self.chunk = self.buffers.take();
         }
         self.chunk.extend_from_slice(message);
     }
@@ -61,7 +89,7 @@ impl Chunker {
             return None;
         }
         let end = self.end_of_chunk()?;
-        let mut rest = Vec::with_capacity(BUFFER_BYTES);
+        let mut rest = self.buffers.take();
         rest.extend_from_slice(&self.chunk[end..]);
         self.chunk.truncate(end);
         (self.row, self.searched) = (0, 0);
@@ -132,7 +160,8 @@ mod tests {
 
     /// Chunks that come of a stream that is delivered in pieces of `size`; `None` when it breaks off.
     fn cut(encoding: Encoding, stream: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
-        let (mut chunker, mut chunks) = (Chunker::new(encoding), Vec::new());
+        let buffers = Buffers::default();
+        let (mut chunker, mut chunks) = (Chunker::new(encoding, &buffers), Vec::new());
         for piece in stream.chunks(size) {
             chunker.push(piece);
             chunks.extend(std::iter::from_fn(|| chunker.cut()));
@@ -209,6 +238,23 @@ mod tests {
         let stream = text(&[long(MOST_BYTES + 3), long(5), long(LEAST_BYTES), long(MORE_BYTES), long(7)]);
         let chunks = sizes(&cut(Encoding::Text, &stream, 99_999).unwrap());
         assert_eq!(chunks, [MOST_BYTES + 4, 5 + 1 + LEAST_BYTES + 1 + MORE_BYTES + 1, 8]);
+    }
+
+    #[test]
+    fn buffers_are_used_again_unless_they_are_odd_or_too_many() {
+        let buffers = Buffers::default();
+        let mut chunk = buffers.take();
+        chunk.extend_from_slice(b"rows");
+        let place = chunk.as_ptr();
+        buffers.give_back(chunk);
+        let again = buffers.take();
+        assert_eq!((again.as_ptr(), again.len()), (place, 0), "the same one, empty");
+        for capacity in [0, BUFFER_BYTES / 2, 3 * BUFFER_BYTES] {
+            buffers.give_back(Vec::with_capacity(capacity));
+        }
+        assert!(buffers.0.lock().unwrap().is_empty());
+        (0..2 * MOST_BUFFERS).for_each(|_| buffers.give_back(Vec::with_capacity(BUFFER_BYTES)));
+        assert_eq!(buffers.0.lock().unwrap().len(), MOST_BUFFERS);
     }
 
     #[test]

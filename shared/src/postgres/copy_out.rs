@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::catalog::column_list;
-use super::chunker::Chunker;
+use super::chunker::{Buffers, Chunker};
 use super::error::from_postgres;
 use super::quote::{literal, qualified};
 use crate::error::{Error, Result};
@@ -188,17 +188,18 @@ impl Unread {
     }
 }
 
-/// Reads one range; gives each chunk of whole rows to `sink`. A range without rows gives none.
+/// Reads one range into `buffers`; gives each chunk of whole rows to `sink`. A range without rows gives none.
 pub async fn read_range(
     client: &Client,
     rows: Rows<'_>,
     range: BlockRange,
+    buffers: &Buffers,
     mut sink: impl AsyncFnMut(Vec<u8>) -> Result<()>,
 ) -> Result<(), Unread> {
     let failed = |error| Unread::from_postgres(&format!("reading {}", rows.table), error);
     let stream = client.copy_out(&rows.statement(range)).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);
-    let mut chunker = Chunker::new(rows.format);
+    let mut chunker = Chunker::new(rows.format, buffers);
     while let Some(message) = stream.next().await {
         let message: Bytes = message.map_err(failed)?;
         chunker.push(&message);

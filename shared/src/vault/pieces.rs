@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 
 use super::database::DatabaseVault;
 use super::piece::{Opener, PieceKind};
@@ -16,6 +17,8 @@ const GAP_BYTES: u64 = 256 << 10;
 const RUN_BYTES: u64 = 16 << 20;
 /// Requests under way for one caller.
 const RUNS_AT_ONCE: usize = 4;
+/// Of indexes that are in memory at the same time, in the form in which they are stored: that of some GB of rows.
+const GROUP_BYTES: u64 = 2 << 20;
 
 /// Pieces that one request reads: numbers into the pieces that are wanted.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,8 +51,15 @@ impl DatabaseVault {
         Ok(opened.into_iter().map(|(_, opened)| opened).collect())
     }
 
-    /// Reads parts of indexes, as [`pieces`](Self::pieces) does.
-    pub async fn index_parts(&self, key: KeyId, wanted: &[PieceRef]) -> Result<Vec<Result<IndexPart>>> {
+    /// Reads parts of indexes in the order in which they are asked for, as [`pieces`](Self::pieces) does, but only a few
+    /// megabytes of them at a time: the index of a large table does not fit into memory together with what is made of it.
+    pub fn index_parts(&self, key: KeyId, wanted: Vec<PieceRef>) -> BoxStream<'_, Result<Result<IndexPart>>> {
+        let groups = groups(&wanted).into_iter().map(<[PieceRef]>::to_vec).collect::<Vec<_>>();
+        let read = move |group: Vec<PieceRef>| async move { self.index_group(key, &group).await };
+        stream::iter(groups).then(read).map_ok(|parts| stream::iter(parts).map(Ok)).try_flatten().boxed()
+    }
+
+    async fn index_group(&self, key: KeyId, wanted: &[PieceRef]) -> Result<Vec<Result<IndexPart>>> {
         let opened = self.pieces(key, PieceKind::Index, &Shelf::Pool, wanted).await?;
         let named: Vec<(String, Result<Vec<u8>>)> =
             wanted.iter().map(|at| self.place(&Shelf::Pool, at)).zip(opened).collect();
@@ -107,6 +117,20 @@ impl DatabaseVault {
     }
 }
 
+/// What is read together: one part of any size, or as many as are [`GROUP_BYTES`] when they are opened.
+fn groups(wanted: &[PieceRef]) -> Vec<&[PieceRef]> {
+    let (mut groups, mut from, mut bytes) = (Vec::new(), 0, 0u64);
+    for (number, piece) in wanted.iter().enumerate() {
+        bytes = bytes.saturating_add(piece.plaintext_bytes);
+        if number > from && bytes > GROUP_BYTES {
+            groups.push(&wanted[from..number]);
+            (from, bytes) = (number, piece.plaintext_bytes);
+        }
+    }
+    groups.extend(Some(&wanted[from..]).filter(|last| !last.is_empty()));
+    groups
+}
+
 /// Which requests read these pieces, in the order of packs and of places in them. Leaves out what no pack can hold.
 fn runs(wanted: &[PieceRef]) -> Vec<PieceRun> {
     let place = |(number, at): (usize, &PieceRef)| Some((at.pack, at.range().ok()?, number));
@@ -157,6 +181,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn every_part_of_an_index_is_in_one_group_in_order_and_no_group_is_too_large_or_needless(
+            sizes in prop::collection::vec(prop_oneof![0..99u64, 0..2 * GROUP_BYTES, Just(u64::MAX)], 0..60),
+        ) {
+            let wanted: Vec<PieceRef> =
+                sizes.into_iter().map(|size| PieceRef { plaintext_bytes: size, ..piece(1, 0, 1) }).collect();
+            let bytes = |group: &[PieceRef]| group.iter().fold(0u64, |sum, at| sum.saturating_add(at.plaintext_bytes));
+            let groups = groups(&wanted);
+            prop_assert_eq!(groups.concat(), &wanted[..]);
+            for (group, next) in groups.iter().zip(groups.iter().skip(1)) {
+                prop_assert!(bytes(group).saturating_add(next[0].plaintext_bytes) > GROUP_BYTES);
+            }
+            prop_assert!(groups.iter().all(|group| group.len() == 1 || bytes(group) <= GROUP_BYTES && !group.is_empty()));
+        }
+
         #[test]
         fn every_piece_is_read_once_by_a_request_that_holds_it(
             wanted in prop::collection::vec((0..3u8, 0..4 * RUN_BYTES, 0..2 * RUN_BYTES), 0..60),

@@ -1,5 +1,6 @@
 //! What the vault promises against damage, forgery and races, on a small vault in memory.
 
+use futures::TryStreamExt;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -8,8 +9,8 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::fuzz::fuzz;
 use crate::model::{
-    BackupId, Catalogue, Cause, Depth, Fate, Manifest, PackEntry, PackList, PackOrigin, PieceRef, Tombstone,
-    TombstoneOutcome, Verdict,
+    BackupId, BlockRange, Catalogue, Cause, Chunk, Depth, Fate, IndexPart, Manifest, PackEntry, PackList, PackOrigin,
+    PieceRef, Tally, Tombstone, TombstoneOutcome, Verdict,
 };
 use crate::store::memory::MemoryStore;
 
@@ -292,6 +293,23 @@ async fn a_missing_or_short_pack_is_damage_not_an_unreachable_vault() {
     assert_eq!(read(PieceRef { plaintext_bytes: u64::MAX, ..piece }).await, ErrorKind::Verification);
     db.store().delete(&db.layout.pack(&piece.pack)).await.unwrap();
     assert_eq!(read(piece).await, ErrorKind::Verification);
+}
+
+#[tokio::test]
+async fn parts_of_indexes_come_in_order_each_damaged_for_itself() {
+    let db = database(&vault().await).await;
+    let range = BlockRange { first: 7, end: None };
+    let chunk = Chunk { range, part: 0, tally: Tally::default(), piece: None };
+    let parts = [Vec::new(), vec![chunk], vec![chunk; 2]].map(|chunks| IndexPart { chunks });
+    let mut wanted = Vec::new();
+    for part in &parts {
+        wanted.push(store_piece(&db, PieceKind::Index, &part.to_bytes()).await);
+    }
+    // More than is read together, if it were true.
+    wanted.insert(1, PieceRef { plaintext_bytes: 1 << 30, ..wanted[0] });
+    let mut read: Vec<Result<IndexPart>> = db.index_parts(db.current_keys().id, wanted).try_collect().await.unwrap();
+    assert_eq!(read.remove(1).unwrap_err().kind(), ErrorKind::Verification);
+    assert_eq!(read.into_iter().map(Result::unwrap).collect::<Vec<_>>(), parts);
 }
 
 #[tokio::test]

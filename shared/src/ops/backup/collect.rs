@@ -11,7 +11,7 @@ use super::pipeline::{Message, Outcome, PartName, ReadTable, Work};
 use super::upload::{MetaPacks, Place};
 use crate::error::{Error, Result};
 use crate::model::{Chunk, Encoding, IndexPart, PackId, TableEntry, TableName, Tally};
-use crate::plan::read::{PART_RANGES, PlannedTable, ReadPlan};
+use crate::plan::read::{PlannedTable, ReadPlan};
 use crate::postgres::chunker::CHUNKING;
 use crate::vault::piece::PieceKind;
 
@@ -138,14 +138,8 @@ impl<'m> Collector<'m> {
     }
 
     fn part(&mut self, name: PartName) -> &mut OpenPart {
-        let ranges = self.plan.tables[name.0].ranges.count() - name.1 * PART_RANGES;
-        let new = || OpenPart {
-            ranges_left: ranges.min(PART_RANGES),
-            chunks_left: 0,
-            chunks: Vec::new(),
-            new_chunks: 0,
-            unread_chunks: 0,
-        };
+        let ranges_left = self.plan.tables[name.0].ranges.count_in(name.1);
+        let new = || OpenPart { ranges_left, chunks_left: 0, chunks: Vec::new(), new_chunks: 0, unread_chunks: 0 };
         self.open.entry(name).or_insert_with(new)
     }
 

@@ -1,8 +1,12 @@
 //! The parent: the one earlier backup whose pieces a new backup may refer to instead of storing them again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use tokio::sync::OnceCell;
+
+use super::pipeline::PartName;
 use crate::error::{ErrorKind, Result};
 use crate::model::{
     BlockRange, Catalogue, Chunk, ContentId, Encoding, Manifest, PackId, PackList, PieceRef, Purpose, Storage,
@@ -117,6 +121,37 @@ impl Parent {
     }
 }
 
+/// What the parent has of the parts that are being read, and of no others: all of them would take more memory the larger the
+/// database is.
+#[derive(Default)]
+pub struct KnownParts(Mutex<HashMap<PartName, (KnownCell, u64)>>);
+
+/// A part of the parent's, once it was read.
+pub type KnownCell = Arc<OnceCell<Arc<KnownPart>>>;
+
+impl KnownParts {
+    /// Where a part of `ranges` ranges is, or comes to be.
+    pub fn cell(&self, part: PartName, ranges: u64) -> KnownCell {
+        let mut parts = self.0.lock().expect("no panic while held");
+        Arc::clone(&parts.entry(part).or_insert_with(|| (KnownCell::default(), ranges)).0)
+    }
+
+    /// Lets go of the part once all its ranges are done. Were that too early, it would be read again.
+    pub fn range_is_done(&self, part: PartName) {
+        if let Entry::Occupied(mut open) = self.0.lock().expect("no panic while held").entry(part) {
+            open.get_mut().1 -= 1;
+            if open.get().1 == 0 {
+                open.remove();
+            }
+        }
+    }
+
+    /// The ranges of this table are read once more.
+    pub fn start_over(&self, table: usize) {
+        self.0.lock().expect("no panic while held").retain(|part, _| part.0 != table);
+    }
+}
+
 /// The parent's chunks of one index part.
 #[derive(Debug, Default)]
 pub struct KnownPart {
@@ -152,6 +187,24 @@ mod tests {
     use super::*;
     use crate::model::{PackEntry, PackOrigin};
     use crate::ops::fixture;
+
+    #[test]
+    fn a_part_is_kept_until_all_its_ranges_are_done_and_no_longer() {
+        let (parts, one, other) = (KnownParts::default(), (0, 0), (0, 1));
+        let is_kept = |part, cell: &KnownCell| Arc::ptr_eq(&parts.cell(part, 2), cell);
+        let (first, beside) = (parts.cell(one, 2), parts.cell(other, 2));
+        assert!(!Arc::ptr_eq(&first, &beside));
+        parts.range_is_done(one);
+        assert!(is_kept(one, &first) && is_kept(other, &beside));
+        parts.range_is_done(one);
+        assert_eq!(parts.0.lock().unwrap().len(), 1);
+        parts.range_is_done(one);
+        assert!(!is_kept(one, &first) && is_kept(other, &beside));
+        parts.start_over(1);
+        assert!(is_kept(other, &beside), "of another table");
+        parts.start_over(0);
+        assert!(parts.0.lock().unwrap().is_empty());
+    }
 
     #[tokio::test]
     async fn only_pieces_in_whole_packs_are_referred_to_and_of_tables_that_were_cut_in_the_same_way() {

@@ -13,16 +13,16 @@
 //! A table that turns out to have a row too long for text is begun again in binary: its ranges are handed out once more,
 //! and what was read of it so far is forgotten.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::collect::Collector;
 use super::pace::Pace;
-use super::parent::{KnownPart, Parent};
+use super::parent::{KnownPart, KnownParts, Parent};
 use super::readers::{read_all, read_left_over};
 use super::upload::{MetaPacks, Place, Uploader};
 use crate::error::{Error, Result};
@@ -30,6 +30,7 @@ use crate::model::{Chunk, ContentId, Encoding, PackId, PieceRef, TableEntry, Tab
 use crate::ops::{Event, Observer, Progress};
 use crate::plan::read::{PART_RANGES, PlannedTable, ReadPlan};
 use crate::plan::unread::Comparison;
+use crate::postgres::chunker::Buffers;
 use crate::postgres::snapshot::Ticket;
 use crate::postgres::{Connector, Session};
 use crate::vault::keys::Keys;
@@ -158,7 +159,8 @@ pub(super) struct Shared {
     encodings: Mutex<Vec<Encoding>>,
     /// Ranges of tables that a reader could not lock at once.
     pub left_over: Mutex<Vec<Task>>,
-    known: Mutex<HashMap<PartName, Arc<OnceCell<Arc<KnownPart>>>>>,
+    known: KnownParts,
+    pub buffers: Buffers,
     runtime: tokio::runtime::Handle,
     pub pace: Pace,
     uploads: Uploader,
@@ -177,7 +179,8 @@ pub async fn run(work: Work, coordinator: &Session, uploads: &Uploader, meta: &m
         tasks: Mutex::new((0..plan.tables.len()).flat_map(|at| tasks(&plan, at, plan.tables[at].encoding)).collect()),
         encodings: Mutex::new(plan.tables.iter().map(|table| table.encoding).collect()),
         left_over: Mutex::default(),
-        known: Mutex::default(),
+        known: KnownParts::default(),
+        buffers: Buffers::default(),
         runtime: tokio::runtime::Handle::current(),
         pace: Pace::new(work.max_rate_bytes_per_s),
         uploads: uploads.clone(),
@@ -282,6 +285,7 @@ impl Shared {
             tracing::info!(table = %table.name, "a row is too long for text: the table is read in binary");
             encodings[task.table] = encoding;
             self.tell(Message::StartOver { table: task.table, encoding });
+            self.known.start_over(task.table);
             self.tasks.lock().expect("no panic while held").extend(tasks(&self.work.plan, task.table, encoding));
         }
         Ok(())
@@ -292,14 +296,16 @@ impl Shared {
         let _ = self.messages.send(message);
     }
 
-    /// What the parent has of a part; read once, by the runtime that owns the store's connections.
+    /// What the parent has of a part; read by the runtime that owns the store's connections, and kept while ranges of it are
+    /// to be read.
     pub async fn known(self: &Arc<Self>, part: PartName) -> Result<Arc<KnownPart>> {
         let Some(parent) = &self.work.parent else {
             return Ok(Arc::default());
         };
-        let cell = Arc::clone(self.known.lock().expect("no panic while held").entry(part).or_default());
+        let table = &self.work.plan.tables[part.0];
+        let cell = self.known.cell(part, table.ranges.count_in(part.1));
         let read = || async {
-            let (parent, table) = (Arc::clone(parent), &self.work.plan.tables[part.0]);
+            let parent = Arc::clone(parent);
             let (name, range_blocks) = (table.name.clone(), table.ranges.range_blocks());
             let reading = self.runtime.spawn(async move { parent.part(&name, range_blocks, part.1).await });
             reading.await.map_err(|e| Error::bug("reading the parent failed").because(e))?.map(Arc::new)
@@ -345,6 +351,7 @@ fn seal(shared: &Arc<Shared>, sealer: &mut Sealer<'_>, raw: RawChunk) -> Result<
             shared.pack.lock().expect("no panic while held").push(placement, &piece)
         }
     };
+    shared.buffers.give_back(rows);
     shared.work.observer.on(&Event::Advance(done));
     if let Some(pack) = full {
         store_pack(shared, pack);
@@ -384,7 +391,8 @@ fn store_pack(shared: &Arc<Shared>, pack: ClosedPack<Placement>) {
 
 impl Shared {
     /// Tells that a range is done, with what was not told before.
-    pub fn advance(&self, task: Task, done: Progress) {
+    pub fn range_is_done(&self, task: Task, done: Progress) {
+        self.known.range_is_done(task.part());
         let expected_bytes = self.expected_bytes(task);
         self.work.observer.on(&Event::Advance(Progress { expected_bytes, ..done }));
     }

@@ -185,9 +185,9 @@ async fn read_task(
         // The sealers end before the readers only when something failed, and that is told by whoever failed.
         raw.send_async(chunk).await.map_err(|_| Error::out_of_time("reading was stopped"))
     };
-    read_range(session, rows, table.ranges.range(task.range), sink).await?;
+    read_range(session, rows, table.ranges.range(task.range), &shared.buffers, sink).await?;
     shared.tell(Message::RangeRead { task, chunks });
-    shared.advance(task, Progress::default());
+    shared.range_is_done(task, Progress::default());
     Ok(())
 }
 
@@ -216,5 +216,5 @@ fn leave_unread(shared: &Shared, task: Task, parents: &KnownRange) {
     let reused_bytes = chunks.iter().filter_map(|chunk| chunk.piece).map(|piece| piece.length).sum();
     let Tally { rows, plaintext_bytes, .. } = parents.tally;
     shared.tell(Message::RangeUnread { task, chunks });
-    shared.advance(task, Progress { rows, plaintext_bytes, reused_bytes, ..Progress::default() });
+    shared.range_is_done(task, Progress { rows, plaintext_bytes, reused_bytes, ..Progress::default() });
 }

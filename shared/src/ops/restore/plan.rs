@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
+use futures::StreamExt;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
@@ -10,12 +11,12 @@ use serde::Serialize;
 use super::existing::{Beside, Existing, beside, require_fillable};
 use super::finish::wanted_sequences;
 use super::record::Record;
-use super::rows::{Load, TABLES_AT_ONCE};
+use super::rows::Load;
 use super::swap::{Finished, Mark, Marked};
 use super::target::{Contents, ServerFacts, contents, facts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BackupId, Catalogue, DatabaseName, LargeObject, Manifest, PackId, PieceRef, Sequence, Skipped, Storage, TableKind,
+    BackupId, Catalogue, DatabaseName, IndexPart, LargeObject, Manifest, PackId, Sequence, Skipped, Storage, TableKind,
     TableName, Tally,
 };
 use crate::ops::Run;
@@ -360,11 +361,10 @@ async fn packs_of(database: &DatabaseVault, manifest: &Manifest, loads: &[Load])
     if manifest.storage == Storage::Pool {
         return Ok(None);
     }
-    let mut packs = HashSet::new();
-    for loads in loads.chunks(TABLES_AT_ONCE) {
-        let wanted: Vec<PieceRef> = loads.iter().flat_map(|load| &load.entry.parts).copied().collect();
-        let parts = database.index_parts(manifest.key, &wanted).await?;
-        parts.into_iter().flatten().for_each(|part| packs.extend(part.packs()));
+    let wanted = loads.iter().flat_map(|load| &load.entry.parts).copied().collect();
+    let (mut parts, mut packs) = (database.index_parts(manifest.key, wanted), HashSet::new());
+    while let Some(part) = parts.next().await {
+        packs.extend(part?.iter().flat_map(IndexPart::packs));
     }
     Ok(Some(packs))
 }

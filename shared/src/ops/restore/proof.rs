@@ -14,6 +14,7 @@ use crate::model::{BlockRange, Column, Encoding, TableKind, TableName, Tally};
 use crate::ops::{Event, Observer, Progress};
 use crate::plan::batch::{MOST_TASKS, take_batch};
 use crate::plan::read::RANGE_BLOCKS;
+use crate::postgres::chunker::Buffers;
 use crate::postgres::copy_out::{Rows, Unread, may_read_large_object_pages, read_range};
 use crate::postgres::quote::qualified;
 use crate::postgres::session::{reader_settings, set_local};
@@ -61,6 +62,7 @@ struct Shared {
     target: Connector,
     encoding: String,
     wanted: Vec<Wanted>,
+    buffers: Buffers,
     tasks: Mutex<VecDeque<Task>>,
     found: Mutex<BTreeMap<usize, Tally>>,
     failed: Mutex<Option<Error>>,
@@ -86,6 +88,7 @@ pub async fn differences(
         target: target.clone(),
         encoding: encoding.to_owned(),
         wanted,
+        buffers: Buffers::default(),
         tasks: Mutex::new(tasks),
         found: Mutex::default(),
         failed: Mutex::default(),
@@ -270,9 +273,10 @@ impl Shared {
         let mut tally = Tally::default();
         let add = async |rows: Vec<u8>| {
             tally.add(&wanted.tally(&rows)?);
+            self.buffers.give_back(rows);
             Ok(())
         };
-        read_range(session, rows, task.range, add).await.map_err(Unread::into_error)?;
+        read_range(session, rows, task.range, &self.buffers, add).await.map_err(Unread::into_error)?;
         let bytes = tally.plaintext_bytes;
         let progress =
             Progress { expected_bytes: bytes, plaintext_bytes: bytes, rows: tally.rows, ..Progress::default() };

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Chunk, IndexPart, KeyId, NotRestored, PieceRef, Shelf, TableEntry, TableKind, TableName, Tally};
+use crate::model::{Chunk, KeyId, NotRestored, PieceRef, Shelf, TableEntry, TableKind, TableName};
 use crate::ops::{Event, Observer, Progress};
 use crate::plan::batch::{MOST_TASKS, take_batch};
 use crate::postgres::copy_in::{self, write_large_object_pages, write_rows};
@@ -27,8 +27,6 @@ use crate::vault::piece::PieceKind;
 
 /// Plaintext in one segment: a transaction's worth of work. A loader holds two in memory.
 const SEGMENT_BYTES: u64 = 16 << 20;
-/// Tables whose indexes are read at the same time.
-pub const TABLES_AT_ONCE: usize = 64;
 
 /// A table to load, and where its rows go.
 #[derive(Debug, Clone)]
@@ -57,21 +55,24 @@ pub struct Loading {
     pub stop: CancellationToken,
 }
 
-/// Consecutive chunks of one table.
+/// Consecutive chunks of one table that have rows.
 #[derive(Debug, Clone)]
 struct Segment {
     load: Arc<Load>,
     number: i32,
-    chunks: Vec<Chunk>,
+    chunks: Box<[StoredRows]>,
+}
+
+/// A chunk's rows. Those of all segments are in memory at first, so each has no more than it takes to load them.
+#[derive(Debug, Clone, Copy)]
+struct StoredRows {
+    piece: PieceRef,
+    rows: u64,
 }
 
 impl Segment {
-    fn pieces(&self) -> impl Iterator<Item = (PieceRef, Tally)> {
-        self.chunks.iter().filter_map(|chunk| Some((chunk.piece?, chunk.tally)))
-    }
-
     fn plaintext_bytes(&self) -> u64 {
-        self.chunks.iter().map(|chunk| &chunk.tally).sum::<Tally>().plaintext_bytes
+        self.chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.piece.plaintext_bytes))
     }
 
     /// Its size for who puts small ones together: large objects go alone, as they take more than a COPY.
@@ -164,64 +165,68 @@ async fn plan_segments(
     done: &HashSet<(String, i32)>,
 ) -> Result<(Vec<Segment>, Lost)> {
     loads.sort_by_key(|load| std::cmp::Reverse(load.entry.tally.plaintext_bytes));
+    let wanted = loads.iter().flat_map(|load| &load.entry.parts).copied().collect();
+    let mut parts = loading.database.index_parts(loading.key, wanted);
     let (mut segments, mut lost) = (Vec::new(), Lost::new());
-    for loads in loads.chunks(TABLES_AT_ONCE) {
-        let wanted: Vec<PieceRef> = loads.iter().flat_map(|load| &load.entry.parts).copied().collect();
-        let mut parts = loading.database.index_parts(loading.key, &wanted).await?.into_iter();
-        for load in loads {
-            let parts = parts.by_ref().take(load.entry.parts.len()).collect();
-            let (chunks, unlisted) = chunks_of(loading, &load.entry, parts)?;
-            lost.extend(unlisted.map(|unlisted| ((load.entry.name.clone(), OF_INDEX), vec![unlisted])));
-            let load = Arc::new(load.clone());
-            let cut = cut_segments(&chunks).into_iter().enumerate().map(|(number, chunks)| Segment {
-                load: Arc::clone(&load),
-                number: i32::try_from(number).expect("fewer than two billion segments"),
-                chunks,
-            });
-            let is_done = |segment: &Segment| done.contains(&(segment.load.entry.name.to_string(), segment.number));
-            segments.extend(cut.filter(|segment| !is_done(segment)));
+    for load in &loads {
+        let (entry, load) = (&load.entry, Arc::new(load.clone()));
+        let (mut cutter, mut damaged) = (Cutter::default(), None);
+        for at in &entry.parts {
+            match parts.next().await.expect("one for each that is wanted")? {
+                Ok(part) => part.chunks.iter().for_each(|chunk| cutter.add(chunk)),
+                Err(error) if error.kind() != ErrorKind::Verification => return Err(error),
+                Err(_) if loading.skip_damaged => damaged = Some(at.pack),
+                Err(error) => return Err(error.context(format!("the index of {}", entry.name)).hint(AROUND_DAMAGE)),
+            }
         }
+        if let Some(pack) = damaged {
+            let rows = entry.tally.rows.saturating_sub(cutter.rows);
+            let reason = format!("{rows} rows are lost: pack {pack}, which lists them, is damaged or missing");
+            let unlisted = NotRestored { essential: true, object: entry.name.to_string(), reason };
+            lost.insert((entry.name.clone(), OF_INDEX), vec![unlisted]);
+        }
+        let segment = |(number, chunks)| {
+            let number = i32::try_from(number).expect("fewer than two billion segments");
+            Segment { load: Arc::clone(&load), number, chunks }
+        };
+        let is_done = |segment: &Segment| done.contains(&(entry.name.to_string(), segment.number));
+        segments.extend(cutter.end().into_iter().enumerate().map(segment).filter(|segment| !is_done(segment)));
     }
     Ok((segments, lost))
 }
 
-/// The table's chunks that have rows, from the parts of its index, and what damage to the index costs.
-fn chunks_of(
-    loading: &Loading,
-    entry: &TableEntry,
-    parts: Vec<Result<IndexPart>>,
-) -> Result<(Vec<Chunk>, Option<NotRestored>)> {
-    let (mut chunks, mut damaged) = (Vec::new(), None);
-    for (at, part) in entry.parts.iter().zip(parts) {
-        match part {
-            Ok(part) => chunks.extend(part.chunks.into_iter().filter(|chunk| chunk.piece.is_some())),
-            Err(error) if error.kind() != ErrorKind::Verification => return Err(error),
-            Err(_) if loading.skip_damaged => damaged = Some(at.pack),
-            Err(error) => return Err(error.context(format!("the index of {}", entry.name)).hint(AROUND_DAMAGE)),
-        }
-    }
-    let listed: Tally = chunks.iter().map(|chunk: &Chunk| &chunk.tally).sum();
-    let rows = entry.tally.rows.saturating_sub(listed.rows);
-    let unlisted = damaged.map(|pack| NotRestored {
-        essential: true,
-        object: entry.name.to_string(),
-        reason: format!("{rows} rows are lost: pack {pack}, which lists them, is damaged or missing"),
-    });
-    Ok((chunks, unlisted))
+/// Cuts a table's chunks into segments; those without rows are left out.
+#[derive(Default)]
+struct Cutter {
+    segments: Vec<Box<[StoredRows]>>,
+    open: Vec<StoredRows>,
+    open_bytes: u64,
+    /// Of all segments.
+    rows: u64,
 }
 
-fn cut_segments(chunks: &[Chunk]) -> Vec<Vec<Chunk>> {
-    let mut segments: Vec<Vec<Chunk>> = Vec::new();
-    let mut size = SEGMENT_BYTES;
-    for chunk in chunks {
-        if size >= SEGMENT_BYTES {
-            segments.push(Vec::new());
-            size = 0;
+impl Cutter {
+    fn add(&mut self, chunk: &Chunk) {
+        let (Some(piece), rows) = (chunk.piece, chunk.tally.rows) else { return };
+        self.open.push(StoredRows { piece, rows });
+        self.open_bytes = self.open_bytes.saturating_add(piece.plaintext_bytes);
+        self.rows = self.rows.saturating_add(rows);
+        if self.open_bytes >= SEGMENT_BYTES {
+            self.close();
         }
-        size = size.saturating_add(chunk.tally.plaintext_bytes);
-        segments.last_mut().expect("pushed above").push(*chunk);
     }
-    segments
+
+    fn close(&mut self) {
+        self.segments.push(self.open.drain(..).collect());
+        self.open_bytes = 0;
+    }
+
+    fn end(mut self) -> Vec<Box<[StoredRows]>> {
+        if !self.open.is_empty() {
+            self.close();
+        }
+        self.segments
+    }
 }
 
 /// A loader thread.
@@ -331,20 +336,20 @@ async fn joined(reading: JoinHandle<Result<Vec<ReadSegment>>>) -> Result<Vec<Rea
 
 async fn read_batch(shared: &Shared, batch: &[Segment]) -> Result<Vec<ReadSegment>> {
     let Loading { database, key, shelf, skip_damaged, .. } = &shared.loading;
-    let wanted: Vec<PieceRef> = batch.iter().flat_map(Segment::pieces).map(|(piece, _)| piece).collect();
+    let wanted: Vec<PieceRef> = batch.iter().flat_map(|segment| &segment.chunks).map(|chunk| chunk.piece).collect();
     let mut opened = database.pieces(*key, PieceKind::Chunk, shelf, &wanted).await?.into_iter();
     let mut read = Vec::with_capacity(batch.len());
     for segment in batch {
         let mut of_segment = ReadSegment::default();
-        for ((piece, tally), opened) in segment.pieces().zip(opened.by_ref()) {
+        for (StoredRows { piece, rows }, opened) in segment.chunks.iter().zip(opened.by_ref()) {
             let table = &segment.load.entry.name;
             match opened {
                 Ok(text) => {
-                    of_segment.rows = of_segment.rows.saturating_add(tally.rows);
+                    of_segment.rows = of_segment.rows.saturating_add(*rows);
                     of_segment.texts.push(text.into());
                 }
                 Err(error) if *skip_damaged && error.kind() == ErrorKind::Verification => {
-                    let reason = format!("{} rows are lost: pack {} is damaged or missing", tally.rows, piece.pack);
+                    let reason = format!("{rows} rows are lost: pack {} is damaged or missing", piece.pack);
                     of_segment.lost.push(NotRestored { object: table.to_string(), reason, essential: true });
                 }
                 Err(error) => return Err(error.context(format!("rows of {table}")).hint(AROUND_DAMAGE)),
@@ -480,20 +485,26 @@ pub fn misplaced<'a>(refused: &[(TableName, Refusal)], loads: impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BlockRange, ContentId, PackId};
+    use crate::model::{BlockRange, ContentId, PackId, Tally};
 
     #[test]
     fn segments_hold_every_chunk_once_and_end_when_they_are_full() {
-        let piece =
-            PieceRef { id: ContentId([0; 32]), pack: PackId([1; 32]), offset: 0, length: 1, plaintext_bytes: 9 };
-        let chunk = |bytes| Chunk {
-            range: BlockRange::WHOLE,
-            part: 0,
-            tally: Tally { rows: 1, plaintext_bytes: bytes, ..Tally::default() },
-            piece: Some(piece),
+        let piece = |plaintext_bytes| PieceRef {
+            id: ContentId([0; 32]),
+            pack: PackId([1; 32]),
+            offset: 0,
+            length: 1,
+            plaintext_bytes,
         };
-        let sizes = [SEGMENT_BYTES / 2, SEGMENT_BYTES / 2, 1, 3 * SEGMENT_BYTES, 1];
-        let cut: Vec<usize> = cut_segments(&sizes.map(chunk)).iter().map(Vec::len).collect();
-        assert_eq!(cut, [2, 2, 1]);
+        let chunk = |bytes: u64| {
+            let piece = (bytes > 0).then_some(piece(bytes));
+            let tally = Tally { rows: bytes.min(1), plaintext_bytes: bytes, ..Tally::default() };
+            Chunk { range: BlockRange::WHOLE, part: 0, tally, piece }
+        };
+        let mut cutter = Cutter::default();
+        let sizes = [SEGMENT_BYTES / 2, SEGMENT_BYTES / 2, 1, 0, 3 * SEGMENT_BYTES, 1, 0];
+        sizes.map(chunk).iter().for_each(|chunk| cutter.add(chunk));
+        assert_eq!(cutter.rows, 5);
+        assert_eq!(cutter.end().iter().map(|segment| segment.len()).collect::<Vec<_>>(), [2, 2, 1]);
     }
 }

@@ -1,6 +1,6 @@
 //! Full: every byte is read; every piece decrypts, decompresses, hashes to its id; all adds up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use futures::{StreamExt, stream};
 use super::Findings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    BlockRange, Catalogue, Chunk, ContentId, Encoding, IndexPart, Manifest, PackId, PackList, PieceRef, Shelf,
-    TableEntry, TableName, Tally,
+    BlockRange, Catalogue, Chunk, ContentId, Encoding, Fingerprint, IndexPart, Manifest, PackId, PackList, PieceRef,
+    Shelf, TableName, Tally,
 };
 use crate::ops::{Event, Progress, Run};
 use crate::postgres::archive::Archive;
@@ -22,18 +22,38 @@ use crate::vault::piece::{Opener, PieceKind};
 /// Packs that are read at the same time, at most; each is in memory as a whole.
 const PACKS_AT_ONCE: usize = 4;
 
-/// Tables whose indexes are read at the same time.
-const TABLES_AT_ONCE: usize = 64;
-
 /// Tables named in one finding.
 const NAMES: usize = 8;
 
-/// A chunk that is expected in a pack.
+/// A chunk that is expected in a pack. All of a backup's are in memory, so each has no more than it takes to tell.
 struct Expected {
     table: usize,
     encoding: Encoding,
-    tally: Tally,
-    piece: PieceRef,
+    id: ContentId,
+    /// In the pack, in bytes.
+    offset: u64,
+    length: u64,
+    rows: u64,
+    plaintext_bytes: u64,
+    fingerprint: Fingerprint,
+}
+
+impl Expected {
+    fn new(table: usize, encoding: Encoding, tally: &Tally, piece: &PieceRef) -> Self {
+        let PieceRef { id, pack: _, offset, length, plaintext_bytes } = *piece;
+        Self { table, encoding, id, offset, length, rows: tally.rows, plaintext_bytes, fingerprint: tally.fingerprint }
+    }
+
+    fn tally(&self) -> Tally {
+        let Self { rows, plaintext_bytes, fingerprint, .. } = *self;
+        Tally { rows, plaintext_bytes, fingerprint, generated: None }
+    }
+
+    /// Its bytes, if they can be in a pack that has `pack`.
+    fn sealed<'p>(&self, pack: &'p [u8]) -> Option<&'p [u8]> {
+        let (from, length) = (usize::try_from(self.offset).ok()?, usize::try_from(self.length).ok()?);
+        pack.get(from..from.checked_add(length)?)
+    }
 }
 
 pub async fn look(
@@ -100,68 +120,72 @@ async fn indexes(
 ) -> Result<BTreeMap<PackId, Vec<Expected>>> {
     run.observer.on(&Event::Step { name: "indexes" });
     let mut expected: BTreeMap<PackId, Vec<Expected>> = BTreeMap::new();
-    let mut read = VecDeque::new();
+    let wanted = catalogue.tables.iter().flat_map(|table| &table.parts).copied().collect();
+    let mut read = database.index_parts(manifest.key, wanted);
     for (number, table) in catalogue.tables.iter().enumerate() {
         require_listed(packs, &table.parts, &format!("the index of {}", table.name), findings);
-        if read.is_empty() {
-            run.check("reading the indexes")?;
-            let group = catalogue.tables[number..].iter().take(TABLES_AT_ONCE);
-            let wanted: Vec<PieceRef> = group.flat_map(|table| &table.parts).copied().collect();
-            read.extend(database.index_parts(manifest.key, &wanted).await?);
-        }
-        let mut parts = Vec::new();
+        let (mut seen, mut is_whole) = (SeenIndex::default(), true);
         for at in &table.parts {
+            run.check("reading the indexes")?;
             let object = format!("{} (index of {})", database.layout.pack(&at.pack), table.name);
-            let part = read.pop_front().expect("read above, in this order");
-            parts.extend(findings.keep(&object, Some(at.pack), part)?);
-        }
-        if parts.len() == table.parts.len() {
-            for problem in problems_of(table, &parts) {
-                findings.add(table.name.to_string(), problem, None);
+            let part = read.next().await.expect("one for each that is wanted")?;
+            let Some(part) = findings.keep(&object, Some(at.pack), part)? else {
+                is_whole = false;
+                continue;
+            };
+            seen.add(&part);
+            let pieces = || part.chunks.iter().filter_map(|chunk| Some((&chunk.tally, chunk.piece.as_ref()?)));
+            require_listed(packs, pieces().map(|(_, piece)| piece), &table.name.to_string(), findings);
+            for (tally, piece) in pieces() {
+                let expects = Expected::new(number, table.encoding, tally, piece);
+                expected.entry(piece.pack).or_default().push(expects);
             }
         }
-        let chunks: Vec<&Chunk> = parts.iter().flat_map(|part| &part.chunks).collect();
-        require_listed(packs, chunks.iter().filter_map(|c| c.piece.as_ref()), &table.name.to_string(), findings);
-        for chunk in chunks {
-            if let Some(piece) = chunk.piece {
-                let (encoding, tally) = (table.encoding, chunk.tally);
-                expected.entry(piece.pack).or_default().push(Expected { table: number, encoding, tally, piece });
-            }
+        if is_whole {
+            seen.problems(&table.tally).into_iter().for_each(|p| findings.add(table.name.to_string(), p, None));
         }
     }
+    expected.values_mut().for_each(Vec::shrink_to_fit);
     Ok(expected)
 }
 
-/// What is wrong with a table's index: ranges that overlap or leave a gap, rows that do not add up.
-fn problems_of(table: &TableEntry, parts: &[IndexPart]) -> Vec<String> {
-    let mut problems = Vec::new();
-    let mut next = Some(BlockRange { first: 0, end: Some(0) });
-    let mut part = 0;
-    for chunk in parts.iter().flat_map(|part| &part.chunks) {
-        let continues = next == Some(chunk.range) && chunk.part == part + 1;
-        let follows = next.and_then(|range| range.end) == Some(chunk.range.first)
-            && chunk.part == 0
-            && chunk.range.end.is_none_or(|end| end > chunk.range.first);
-        if !continues && !follows {
-            problems.push(format!("its block ranges overlap or leave a gap at block {}", chunk.range.first));
-            break;
+/// What the parts of a table's index say, one after the other.
+#[derive(Default)]
+struct SeenIndex {
+    last: Option<(BlockRange, u32)>,
+    /// At which block the ranges do not follow each other.
+    broken_at: Option<u64>,
+    sum: Tally,
+}
+
+impl SeenIndex {
+    fn add(&mut self, part: &IndexPart) {
+        self.sum.add(&part.tally());
+        for &Chunk { range, part, .. } in &part.chunks {
+            let continues =
+                self.last.is_some_and(|(last, before)| range == last && before.checked_add(1) == Some(part));
+            let begin = self.last.map_or(Some(0), |(last, _)| last.end);
+            let follows = begin == Some(range.first) && part == 0 && range.end.is_none_or(|end| end > range.first);
+            if !continues && !follows {
+                self.broken_at.get_or_insert(range.first);
+            }
+            self.last = Some((range, part));
         }
-        (next, part) = (Some(chunk.range), chunk.part);
     }
-    if problems.is_empty() && next.is_some_and(|range| range.end.is_some()) {
-        problems.push("its block ranges end before the table does".to_owned());
+
+    /// What is wrong with the index: ranges that overlap or leave a gap, rows that do not add up.
+    fn problems(&self, stated: &Tally) -> Vec<String> {
+        let broken = match (self.broken_at, self.last) {
+            (Some(block), _) => Some(format!("its block ranges overlap or leave a gap at block {block}")),
+            (None, Some((BlockRange { end: None, .. }, _))) => None,
+            (None, _) => Some("its block ranges end before the table does".to_owned()),
+        };
+        let differs = (self.sum != *stated).then(|| {
+            let (sum, stated) = (self.sum.rows, stated.rows);
+            format!("its chunks hold {sum} rows, the catalogue says {stated}, or their content differs")
+        });
+        broken.into_iter().chain(differs).collect()
     }
-    let sum: Tally = parts.iter().map(IndexPart::tally).fold(Tally::default(), |mut sum, part| {
-        sum.add(&part);
-        sum
-    });
-    if sum != table.tally {
-        problems.push(format!(
-            "its chunks hold {} rows, the catalogue says {}, or their content differs",
-            sum.rows, table.tally.rows
-        ));
-    }
-    problems
 }
 
 /// What came out of reading one pack.
@@ -237,7 +261,7 @@ async fn verify_pack(
         Err(error) => return Err(error),
     };
     let stored = read.len() as u64;
-    let plain: Tally = pieces.iter().map(|piece| &piece.tally).sum();
+    let plain: Tally = pieces.iter().map(Expected::tally).sum();
     let verdict = tokio::task::spawn_blocking(move || verify_bytes(&keys, pack, &read, &pieces)).await;
     let progress = Progress {
         expected_bytes: stored,
@@ -257,8 +281,8 @@ fn verify_bytes(keys: &Keys, pack: PackId, bytes: &Bytes, pieces: &[Expected]) -
     }
     let mut opened: HashMap<(u64, ContentId), bool> = HashMap::new();
     for expected in pieces {
-        let piece = &expected.piece;
-        let good = *opened.entry((piece.offset, piece.id)).or_insert_with(|| is_good(&mut opener, bytes, expected));
+        let good =
+            *opened.entry((expected.offset, expected.id)).or_insert_with(|| is_good(&mut opener, bytes, expected));
         if !good {
             verdict.lost.insert(expected.table);
             verdict.damage.get_or_insert_with(|| "a piece in it is not what the index says".to_owned());
@@ -268,27 +292,24 @@ fn verify_bytes(keys: &Keys, pack: PackId, bytes: &Bytes, pieces: &[Expected]) -
 }
 
 fn is_good(opener: &mut Opener<'_>, bytes: &Bytes, expected: &Expected) -> bool {
-    let Expected { encoding, tally, piece, .. } = expected;
-    let sealed = piece
-        .range()
-        .ok()
-        .and_then(|range| bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
-    let Some(sealed) = sealed else { return false };
-    let opened = opener.open(PieceKind::Chunk, piece.id, piece.plaintext_bytes, sealed.to_vec());
-    opened.is_ok_and(|rows| encoding.tally(&rows).is_some_and(|found| found.same_rows(tally)))
+    let Some(sealed) = expected.sealed(bytes) else { return false };
+    let opened = opener.open(PieceKind::Chunk, expected.id, expected.plaintext_bytes, sealed.to_vec());
+    opened.is_ok_and(|rows| expected.encoding.tally(&rows).is_some_and(|found| found.same_rows(&expected.tally())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::fixture;
 
     fn chunk(first: u64, end: Option<u64>, part: u32) -> Chunk {
         Chunk { range: BlockRange { first, end }, part, tally: Tally::default(), piece: None }
     }
 
+    /// With every chunk in a part of its own.
     fn problems(chunks: &[Chunk]) -> Vec<String> {
-        problems_of(&fixture::table("t"), &[IndexPart { chunks: chunks.to_vec() }])
+        let mut seen = SeenIndex::default();
+        chunks.iter().for_each(|chunk| seen.add(&IndexPart { chunks: vec![*chunk] }));
+        seen.problems(&Tally::default())
     }
 
     #[test]
