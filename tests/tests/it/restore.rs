@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lifeboat::ErrorKind;
 use lifeboat::model::{Catalogue, Depth, NotRestored, Skipped, TableName, Tally};
@@ -311,6 +312,37 @@ async fn rows_can_be_put_beside_the_live_ones() {
     assert_eq!(number(&source, indexes).await, 3, "like the live tables, where those have the same columns");
     let again = rig.try_restore(&backup, &server.admin_url(), &options, &rig.run).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_the_session_of_a_killed_restore_is_still_making_is_waited_for() {
+    let source = shop(17).await;
+    let server = source.server();
+    let rig = Rig::new().await;
+    let backup = rig.backup(&source).await;
+    let target = server.adopt_database(&format!("{}_copy", source.name()));
+    let key = format!("hashtextextended('lifeboat makes database {}', 0)", target.name());
+    let killed = server.client("postgres").await;
+    killed.batch_execute(&format!("SELECT pg_advisory_lock({key})")).await.unwrap();
+    let (database, admin) = (rig.database().await, connect(&server.admin_url()).await);
+    let options = RestoreOptions { into: Some(target.name().to_owned()), ..RestoreOptions::default() };
+    let made_while_somebody_looks = async {
+        let waits = format!(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objsubid = 1
+                AND (classid::int8 << 32 | objid::int8) = {key})"
+        );
+        while !killed.query_one(&waits, &[]).await.unwrap().get::<_, bool>(0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        killed.batch_execute(&format!("CREATE DATABASE {} TEMPLATE template0", target.name())).await.unwrap();
+        killed.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    };
+    let looking = plan(&database, &backup.backup.id, &admin, &options, &rig.run);
+    let (plan, ()) = tokio::join!(looking, made_while_somebody_looks);
+    let plan = plan.unwrap();
+    assert_eq!(plan.action, Action::Fill);
+    let report = restore(&database, &plan, true, &rig.run).await.unwrap();
+    assert!(report.proof.ok, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::record::SCHEMA;
 use crate::error::{Error, Result};
@@ -30,8 +31,21 @@ pub enum Contents {
     Occupied,
 }
 
+/// Takes the advisory lock of who makes a database of this name. The session of a program that was killed goes on with that,
+/// so who looks whether there is one waits for it.
+async fn lock_maker(session: &Session, name: &str, function: &str) -> Result<()> {
+    let key = format!("pg_catalog.hashtextextended({}, 0)", literal(&format!("lifeboat makes database {name}")));
+    let sql = format!("SET LOCAL lock_timeout = '60s'; SELECT pg_catalog.{function}({key})");
+    session.batch_execute(&sql).await.map_err(|error| match error.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::conflict(format!("another restore is making database {name}"))
+            .hint("wait for it, or choose another name with --into"),
+        _ => from_postgres("looking at the target server", error),
+    })
+}
+
 pub async fn facts(server: &Connector, database: &str) -> Result<ServerFacts> {
     let session = server.connect().await?;
+    lock_maker(&session, database, "pg_advisory_xact_lock").await?;
     let failed = |e| from_postgres("looking at the target server", e);
     let names = async |sql: &str| -> Result<BTreeSet<String>> {
         Ok(session.query(sql, &[]).await.map_err(failed)?.iter().map(|row| row.get(0)).collect())
@@ -79,12 +93,14 @@ pub fn create_statement(name: &str, properties: &DatabaseProperties, major: u32)
 /// Errors: `Preflight` when the server does not have the locale or lets this role make no databases, `Conflict` when it
 /// exists.
 pub async fn create(server: &Session, name: &str, properties: &DatabaseProperties, major: u32) -> Result<()> {
+    lock_maker(server, name, "pg_advisory_lock").await?;
     let created = server.batch_execute(&create_statement(name, properties, major)).await;
     created.map_err(|error| {
         let code = error.code().map(|state| state.code().to_owned()).unwrap_or_default();
         let error = from_postgres(&format!("creating database {name}"), error);
         match code.as_str() {
-            "42P04" => Error::conflict(error.message()).hint("choose another name with --into"),
+            // The second, where both were at it at the same time.
+            "42P04" | "23505" => Error::conflict(error.message()).hint("choose another name with --into"),
             "42501" => Error::preflight(error.message())
                 .hint("give the role CREATEDB, or make the database yourself and name it with --into"),
             code if code.starts_with("22") || code.starts_with("42") => Error::preflight(error.message()).hint(
