@@ -10,10 +10,20 @@ pub const MOST_BYTES: u64 = 2 << 20;
 /// Takes tasks from the front of the queue: one of any size, or as many small ones as go together. None when nothing is
 /// left.
 pub fn take_batch<T>(queue: &mut VecDeque<T>, bytes_of: impl Fn(&T) -> u64) -> Vec<T> {
+    take_within(queue, MOST_TASKS, MOST_BYTES, bytes_of)
+}
+
+/// The same with other bounds.
+pub fn take_within<T>(
+    queue: &mut VecDeque<T>,
+    most_tasks: usize,
+    most_bytes: u64,
+    bytes_of: impl Fn(&T) -> u64,
+) -> Vec<T> {
     let (mut batch, mut bytes) = (Vec::new(), 0u64);
     while let Some(task) = queue.front() {
         bytes = bytes.saturating_add(bytes_of(task));
-        if !batch.is_empty() && (bytes > MOST_BYTES || batch.len() >= MOST_TASKS) {
+        if !batch.is_empty() && (bytes > most_bytes || batch.len() >= most_tasks) {
             break;
         }
         batch.extend(queue.pop_front());

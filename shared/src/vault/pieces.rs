@@ -1,5 +1,6 @@
 //! Many pieces at once: those that lie near each other in a pack come with one request.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use futures::stream::{self, BoxStream};
@@ -9,6 +10,7 @@ use super::database::DatabaseVault;
 use super::piece::{Opener, PieceKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IndexPart, KeyId, PackId, PieceRef, Shelf};
+use crate::plan::batch::take_within;
 
 /// What lies between two pieces and is read for nothing: it costs less than a request. A chunk of another table, mostly, which
 /// another session read at the same time.
@@ -54,9 +56,8 @@ impl DatabaseVault {
     /// Reads parts of indexes in the order in which they are asked for, as [`pieces`](Self::pieces) does, but only a few
     /// megabytes of them at a time: the index of a large table does not fit into memory together with what is made of it.
     pub fn index_parts(&self, key: KeyId, wanted: Vec<PieceRef>) -> BoxStream<'_, Result<Result<IndexPart>>> {
-        let groups = groups(&wanted).into_iter().map(<[PieceRef]>::to_vec).collect::<Vec<_>>();
         let read = move |group: Vec<PieceRef>| async move { self.index_group(key, &group).await };
-        stream::iter(groups).then(read).map_ok(|parts| stream::iter(parts).map(Ok)).try_flatten().boxed()
+        stream::iter(groups(wanted)).then(read).map_ok(|parts| stream::iter(parts).map(Ok)).try_flatten().boxed()
     }
 
     async fn index_group(&self, key: KeyId, wanted: &[PieceRef]) -> Result<Vec<Result<IndexPart>>> {
@@ -118,17 +119,10 @@ impl DatabaseVault {
 }
 
 /// What is read together: one part of any size, or as many as are [`GROUP_BYTES`] when they are opened.
-fn groups(wanted: &[PieceRef]) -> Vec<&[PieceRef]> {
-    let (mut groups, mut from, mut bytes) = (Vec::new(), 0, 0u64);
-    for (number, piece) in wanted.iter().enumerate() {
-        bytes = bytes.saturating_add(piece.plaintext_bytes);
-        if number > from && bytes > GROUP_BYTES {
-            groups.push(&wanted[from..number]);
-            (from, bytes) = (number, piece.plaintext_bytes);
-        }
-    }
-    groups.extend(Some(&wanted[from..]).filter(|last| !last.is_empty()));
-    groups
+fn groups(wanted: Vec<PieceRef>) -> impl Iterator<Item = Vec<PieceRef>> {
+    let mut wanted = VecDeque::from(wanted);
+    let next = move || take_within(&mut wanted, usize::MAX, GROUP_BYTES, |at| at.plaintext_bytes);
+    std::iter::repeat_with(next).take_while(|group| !group.is_empty())
 }
 
 /// Which requests read these pieces, in the order of packs and of places in them. Leaves out what no pack can hold.
@@ -188,7 +182,7 @@ mod tests {
             let wanted: Vec<PieceRef> =
                 sizes.into_iter().map(|size| PieceRef { plaintext_bytes: size, ..piece(1, 0, 1) }).collect();
             let bytes = |group: &[PieceRef]| group.iter().fold(0u64, |sum, at| sum.saturating_add(at.plaintext_bytes));
-            let groups = groups(&wanted);
+            let groups: Vec<Vec<PieceRef>> = groups(wanted.clone()).collect();
             prop_assert_eq!(groups.concat(), &wanted[..]);
             for (group, next) in groups.iter().zip(groups.iter().skip(1)) {
                 prop_assert!(bytes(group).saturating_add(next[0].plaintext_bytes) > GROUP_BYTES);

@@ -325,7 +325,7 @@ async fn a_database_that_the_session_of_a_killed_restore_is_still_making_is_wait
     let killed = server.client("postgres").await;
     killed.batch_execute(&format!("SELECT pg_advisory_lock({key})")).await.unwrap();
     let (database, admin) = (rig.database().await, connect(&server.admin_url()).await);
-    let options = RestoreOptions { into: Some(target.name().to_owned()), ..RestoreOptions::default() };
+    let options = named(&target);
     let made_while_somebody_looks = async {
         let waits = format!(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objsubid = 1

@@ -244,10 +244,7 @@ impl<'a> Restore<'a> {
         run.observer.on(&Event::Step { name: "target" });
         let server = &plan.internals.server;
         if plan.creates_database() && !plan.internals.resumes {
-            let session = server.connect().await?;
-            let properties = &plan.internals.catalogue.database;
-            target::create(&session, &plan.work_database, properties, server.identity().server_major()).await?;
-            session.close().await;
+            target::create(server, &plan.work_database, &plan.internals.catalogue.database).await?;
         }
         let target = server.open_database(&plan.work_database).await?;
         let control = target.connect().await?;

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::LOCK_TIMEOUT;
 use super::record::SCHEMA;
 use crate::error::{Error, Result};
 use crate::model::{Collation, DatabaseProperties};
+use crate::postgres::session::{set_local, timeout_settings};
 use crate::postgres::sql_text::{literal, quoted};
 use crate::postgres::{Connector, Session, from_postgres};
 
@@ -33,9 +35,10 @@ pub enum Contents {
 
 /// Takes the advisory lock of who makes a database of this name. The session of a program that was killed goes on with that,
 /// so who looks whether there is one waits for it.
-async fn lock_maker(session: &Session, name: &str, function: &str) -> Result<()> {
+async fn lock_maker(server: &Connector, session: &Session, name: &str, function: &str) -> Result<()> {
+    let settings = set_local(&timeout_settings(server.identity(), LOCK_TIMEOUT));
     let key = format!("pg_catalog.hashtextextended({}, 0)", literal(&format!("lifeboat makes database {name}")));
-    let sql = format!("SET LOCAL lock_timeout = '60s'; SELECT pg_catalog.{function}({key})");
+    let sql = format!("{settings}; SELECT pg_catalog.{function}({key})");
     session.batch_execute(&sql).await.map_err(|error| match error.code() {
         Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::conflict(format!("another restore is making database {name}"))
             .hint("wait for it, or choose another name with --into"),
@@ -45,7 +48,7 @@ async fn lock_maker(session: &Session, name: &str, function: &str) -> Result<()>
 
 pub async fn facts(server: &Connector, database: &str) -> Result<ServerFacts> {
     let session = server.connect().await?;
-    lock_maker(&session, database, "pg_advisory_xact_lock").await?;
+    lock_maker(server, &session, database, "pg_advisory_xact_lock").await?;
     let failed = |e| from_postgres("looking at the target server", e);
     let names = async |sql: &str| -> Result<BTreeSet<String>> {
         Ok(session.query(sql, &[]).await.map_err(failed)?.iter().map(|row| row.get(0)).collect())
@@ -92,10 +95,11 @@ pub fn create_statement(name: &str, properties: &DatabaseProperties, major: u32)
 ///
 /// Errors: `Preflight` when the server does not have the locale or lets this role make no databases, `Conflict` when it
 /// exists.
-pub async fn create(server: &Session, name: &str, properties: &DatabaseProperties, major: u32) -> Result<()> {
-    lock_maker(server, name, "pg_advisory_lock").await?;
-    let created = server.batch_execute(&create_statement(name, properties, major)).await;
-    created.map_err(|error| {
+pub async fn create(server: &Connector, name: &str, properties: &DatabaseProperties) -> Result<()> {
+    let session = server.connect().await?;
+    lock_maker(server, &session, name, "pg_advisory_lock").await?;
+    let statement = create_statement(name, properties, server.identity().server_major());
+    session.batch_execute(&statement).await.map_err(|error| {
         let code = error.code().map(|state| state.code().to_owned()).unwrap_or_default();
         let error = from_postgres(&format!("creating database {name}"), error);
         match code.as_str() {
@@ -108,7 +112,9 @@ pub async fn create(server: &Session, name: &str, properties: &DatabasePropertie
             ),
             _ => error,
         }
-    })
+    })?;
+    session.close().await;
+    Ok(())
 }
 
 pub async fn drop_database(server: &Session, name: &str) -> Result<()> {
